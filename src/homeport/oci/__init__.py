@@ -1,0 +1,1 @@
+"""What the OCI specifications say, as pure values and functions."""

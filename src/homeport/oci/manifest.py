@@ -1,4 +1,4 @@
-"""Manifests and indexes, parsed beside the bytes that were hashed (image-spec manifest.md, image-index.md)."""
+"""Manifests and indexes, parsed beside the bytes that were hashed (image-spec manifest.md, index.md)."""
 
 from dataclasses import dataclass, field
 from typing import Any

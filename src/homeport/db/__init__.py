@@ -1,0 +1,1 @@
+"""Metadata in SQLite or PostgreSQL: one schema, statements as functions that take the connection."""

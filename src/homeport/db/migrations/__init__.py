@@ -1,0 +1,1 @@
+"""Alembic migrations and the way to run them."""

@@ -1,0 +1,187 @@
+"""PostgreSQL through asyncpg; changes are heard by LISTEN/NOTIFY and, on one machine, by shared memory."""
+
+import asyncio
+import mmap
+import os
+import struct
+import time
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+import asyncpg
+from sqlalchemy import URL, Connection, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from homeport.db.engine import DatabaseUnavailableError, Statement
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_CHANNEL = "homeport_change"
+_NOTIFY = text(f"NOTIFY {_CHANNEL}")
+_CONNECT_TIMEOUT_S = 10.0
+_COMMAND_TIMEOUT_S = 60.0
+_RECONNECT_PAUSE_S = 0.5
+_SERIALIZATION_FAILURES = {"40001", "40P01"}
+_MAX_TRIES = 5
+
+
+class _ChangeMark:
+    """Eight bytes of shared memory that every commit on this machine writes a new value into."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        try:
+            if os.fstat(descriptor).st_size < 8:  # noqa: PLR2004 - one machine word
+                os.ftruncate(descriptor, 8)
+            self._memory = mmap.mmap(descriptor, 8)
+        finally:
+            os.close(descriptor)
+
+    def touch(self) -> None:
+        struct.pack_into("=Q", self._memory, 0, (time.time_ns() ^ (os.getpid() << 44)) & (2**64 - 1))
+
+    def value(self) -> int:
+        value: int = struct.unpack_from("=Q", self._memory)[0]
+        return value
+
+    def close(self) -> None:
+        self._memory.close()
+
+
+class PostgresqlDatabase:
+    """The Database on PostgreSQL, shared with other processes and machines."""
+
+    def __init__(self, url: URL, state_directory: Path) -> None:
+        self._url = url.set(drivername="postgresql+asyncpg")
+        self._mark_path = state_directory / "change-mark"
+        self._mark: _ChangeMark | None = None
+        self._engine: AsyncEngine | None = None
+        self._listener: asyncio.Task[None] | None = None
+        self._heard = 0
+        self._is_listening = False
+
+    async def open(self) -> None:
+        """Connect a pool and start to listen for changes."""
+        self._engine = create_async_engine(
+            self._url,
+            pool_size=8,
+            max_overflow=8,
+            pool_pre_ping=True,
+            connect_args={"timeout": _CONNECT_TIMEOUT_S, "command_timeout": _COMMAND_TIMEOUT_S},
+        )
+        try:
+            async with self._engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+        except (OSError, DBAPIError, asyncpg.PostgresError, TimeoutError) as error:
+            await self._engine.dispose()
+            raise DatabaseUnavailableError(
+                f"the database at {self._url.host}:{self._url.port or 5432} cannot be reached:"
+                f" {type(error).__name__}",
+                hint="check --database-url and that PostgreSQL accepts connections",
+            ) from error
+        self._mark = _ChangeMark(self._mark_path)
+        self._listener = asyncio.create_task(self._listen())
+
+    async def close(self) -> None:
+        """Stop listening and close the pool."""
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.gather(self._listener, return_exceptions=True)
+            self._listener = None
+        if self._engine is not None:
+            await self._engine.dispose()
+            self._engine = None
+        if self._mark is not None:
+            self._mark.close()
+            self._mark = None
+
+    async def read(self, statement: Statement[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run the statement on one snapshot (REPEATABLE READ)."""
+        engine = self._opened()
+        try:
+            async with engine.connect() as connection:
+                await connection.execution_options(isolation_level="REPEATABLE READ")
+                async with connection.begin():
+                    return await connection.run_sync(statement, *args, **kwargs)
+        except (OperationalError, InterfaceError, OSError) as error:
+            raise self._unavailable(error) from error
+
+    async def write(self, statement: Statement[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run the statement in a transaction; conflicts between transactions are tried again."""
+        engine = self._opened()
+
+        def run(connection: Connection) -> T:
+            result = statement(connection, *args, **kwargs)
+            connection.execute(_NOTIFY)
+            return result
+
+        for attempt in range(1, _MAX_TRIES + 1):
+            try:
+                async with engine.begin() as connection:
+                    result = await connection.run_sync(run)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) in _SERIALIZATION_FAILURES and attempt < _MAX_TRIES:
+                    continue
+                if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
+                    raise self._unavailable(error) from error
+                raise
+            except OSError as error:
+                raise self._unavailable(error) from error
+            if self._mark is not None:
+                self._mark.touch()
+            return result
+        raise DatabaseUnavailableError("the database kept refusing the transaction: too many conflicts")
+
+    def version(self) -> int:
+        """Return a number that moves with this machine's commits at once, with others' when they are heard.
+
+        While the connection that listens is down every call moves it, so that nothing cached is trusted.
+        """
+        if not self._is_listening:
+            self._heard += 1
+        mark = self._mark.value() if self._mark is not None else 0
+        return (self._heard << 64) | mark
+
+    def _opened(self) -> AsyncEngine:
+        if self._engine is None:
+            raise DatabaseUnavailableError("the database is not open")
+        return self._engine
+
+    def _unavailable(self, error: Exception) -> DatabaseUnavailableError:
+        return DatabaseUnavailableError(
+            f"the database does not answer: {type(error).__name__}", hint="try again in a few seconds"
+        )
+
+    async def _listen(self) -> None:
+        dsn = self._url.set(drivername="postgresql").render_as_string(hide_password=False)
+        while True:
+            lost = asyncio.Event()
+            try:
+                connection = await asyncpg.connect(dsn, timeout=_CONNECT_TIMEOUT_S)
+            except (OSError, asyncpg.PostgresError, TimeoutError):
+                await asyncio.sleep(_RECONNECT_PAUSE_S)
+                continue
+            try:
+                connection.add_termination_listener(lambda _connection, lost=lost: lost.set())
+                await connection.add_listener(_CHANNEL, self._hear)
+                self._is_listening = True
+                await lost.wait()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await asyncio.sleep(_RECONNECT_PAUSE_S)
+            finally:
+                self._is_listening = False
+                self._heard += 1
+                await asyncio.shield(_close_quietly(connection))
+
+    def _hear(self, *_notification: object) -> None:
+        self._heard += 1
+
+
+async def _close_quietly(connection: asyncpg.Connection) -> None:
+    try:
+        await connection.close(timeout=2)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+        connection.terminate()

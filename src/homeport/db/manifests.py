@@ -1,0 +1,249 @@
+"""Manifests, what they name, and the tags on them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, exists, insert, select, update
+
+from homeport.db.contents import batched
+from homeport.db.dialect import insert_or_keep, insert_or_replace
+from homeport.db.schema import manifest, manifest_body, manifest_reference, tag
+
+_MAX_PARAMETERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class StoredManifest:
+    """A manifest of a repository, without its bytes."""
+
+    id: int
+    digest: str
+    media_type: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a manifest names; kind is config, layer, foreign, manifest, blob or absent."""
+
+    kind: str
+    digest: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewManifest:
+    """A checked manifest that is to be stored."""
+
+    digest: str
+    media_type: str
+    body: bytes
+    referrer_type: str | None
+    subject_digest: str | None
+    annotations: str | None
+    references: tuple[Reference, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReferrer:
+    """A manifest that names a subject, as the referrers list shows it; annotations are a JSON text."""
+
+    id: int
+    digest: str
+    media_type: str
+    size_bytes: int
+    referrer_type: str | None
+    annotations: str | None
+
+
+_STORED = (manifest.c.id, manifest.c.digest, manifest.c.media_type, manifest.c.size_bytes)
+
+
+def find_by_tag(connection: Connection, repository_id: int, name: str) -> StoredManifest | None:
+    """Return the manifest that the tag points to."""
+    row = connection.execute(
+        select(*_STORED)
+        .join(tag, tag.c.manifest_id == manifest.c.id)
+        .where(tag.c.repository_id == repository_id, tag.c.name == name)
+    ).first()
+    return None if row is None else StoredManifest(*row)
+
+
+def find_by_digest(connection: Connection, repository_id: int, digest: str) -> StoredManifest | None:
+    """Return the repository's manifest with this digest."""
+    row = connection.execute(
+        select(*_STORED).where(manifest.c.repository_id == repository_id, manifest.c.digest == digest)
+    ).first()
+    return None if row is None else StoredManifest(*row)
+
+
+def read_body(connection: Connection, digest: str) -> bytes | None:
+    """Return the bytes of a manifest, exactly as pushed."""
+    body: bytes | None = connection.execute(
+        select(manifest_body.c.body).where(manifest_body.c.digest == digest)
+    ).scalar()
+    return body
+
+
+def known_manifests(connection: Connection, repository_id: int, digests: Iterable[str]) -> set[str]:
+    """Return those of the digests that are manifests of the repository."""
+    found: set[str] = set()
+    for part in batched(digests, _MAX_PARAMETERS):
+        found.update(
+            connection.execute(
+                select(manifest.c.digest).where(
+                    manifest.c.repository_id == repository_id, manifest.c.digest.in_(part)
+                )
+            ).scalars()
+        )
+    return found
+
+
+def store_manifest(connection: Connection, repository_id: int, new: NewManifest, now: datetime) -> int:
+    """Store the manifest with all that it names and return its id; may be repeated."""
+    values: dict[str, Any] = {
+        "media_type": new.media_type,
+        "referrer_type": new.referrer_type,
+        "subject_digest": new.subject_digest,
+        "size_bytes": len(new.body),
+        "annotations": new.annotations,
+        "pushed_at": now,
+    }
+    insert_or_keep(connection, manifest_body, {"digest": new.digest, "body": new.body})
+    known = find_by_digest(connection, repository_id, new.digest)
+    if known is not None:
+        connection.execute(update(manifest).where(manifest.c.id == known.id).values(**values))
+        connection.execute(delete(manifest_reference).where(manifest_reference.c.manifest_id == known.id))
+        manifest_id = known.id
+    else:
+        key = connection.execute(
+            insert(manifest).values(repository_id=repository_id, digest=new.digest, **values)
+        ).inserted_primary_key
+        manifest_id = int(key[0]) if key is not None else 0
+    rows = [
+        {
+            "manifest_id": manifest_id,
+            "position": position,
+            "kind": reference.kind,
+            "digest": reference.digest,
+            "size_bytes": reference.size_bytes,
+        }
+        for position, reference in enumerate(new.references)
+    ]
+    if rows:
+        connection.execute(insert(manifest_reference), rows)
+    return manifest_id
+
+
+def set_tag(connection: Connection, repository_id: int, name: str, manifest_id: int, now: datetime) -> None:
+    """Point the tag to the manifest, new or moved."""
+    insert_or_replace(
+        connection,
+        tag,
+        {"repository_id": repository_id, "name": name, "manifest_id": manifest_id, "pushed_at": now},
+    )
+
+
+def delete_tag(connection: Connection, repository_id: int, name: str) -> str | None:
+    """Take the tag away and return the digest it stood for, or None when there was no such tag."""
+    found = find_by_tag(connection, repository_id, name)
+    if found is None:
+        return None
+    connection.execute(delete(tag).where(tag.c.repository_id == repository_id, tag.c.name == name))
+    return found.digest
+
+
+def delete_manifest(connection: Connection, manifest_id: int) -> list[str]:
+    """Take the manifest and every tag on it out of its repository; returns the tags."""
+    names = list(
+        connection.execute(
+            delete(tag).where(tag.c.manifest_id == manifest_id).returning(tag.c.name)
+        ).scalars()
+    )
+    connection.execute(delete(manifest_reference).where(manifest_reference.c.manifest_id == manifest_id))
+    connection.execute(delete(manifest).where(manifest.c.id == manifest_id))
+    return names
+
+
+def is_child_of_index(connection: Connection, repository_id: int, digest: str) -> bool:
+    """Tell whether an index of the repository names the manifest."""
+    return bool(
+        connection.execute(
+            select(
+                exists().where(
+                    manifest_reference.c.digest == digest,
+                    manifest_reference.c.kind == "manifest",
+                    manifest_reference.c.manifest_id == manifest.c.id,
+                    manifest.c.repository_id == repository_id,
+                )
+            )
+        ).scalar()
+    )
+
+
+def adopt_child(connection: Connection, repository_id: int, digest: str) -> None:
+    """Mark the manifest as present in the indexes that named it while it was absent."""
+    absent_in = (
+        select(manifest.c.id)
+        .join(manifest_reference, manifest_reference.c.manifest_id == manifest.c.id)
+        .where(
+            manifest.c.repository_id == repository_id,
+            manifest_reference.c.digest == digest,
+            manifest_reference.c.kind == "absent",
+        )
+    )
+    connection.execute(
+        update(manifest_reference)
+        .where(
+            manifest_reference.c.manifest_id.in_(absent_in.scalar_subquery()),
+            manifest_reference.c.digest == digest,
+            manifest_reference.c.kind == "absent",
+        )
+        .values(kind="manifest")
+    )
+
+
+def list_tags(connection: Connection, repository_id: int, *, after: str, limit: int) -> list[str]:
+    """Return up to `limit` tag names greater than `after`, in byte order."""
+    return list(
+        connection.execute(
+            select(tag.c.name)
+            .where(tag.c.repository_id == repository_id, tag.c.name > after)
+            .order_by(tag.c.name)
+            .limit(limit)
+        ).scalars()
+    )
+
+
+def list_referrers(
+    connection: Connection,
+    repository_id: int,
+    subject_digest: str,
+    *,
+    types: Sequence[str],
+    after_id: int,
+    limit: int,
+) -> list[StoredReferrer]:
+    """Return up to `limit` manifests that name the subject, in the order of their first push."""
+    statement = (
+        select(
+            manifest.c.id,
+            manifest.c.digest,
+            manifest.c.media_type,
+            manifest.c.size_bytes,
+            manifest.c.referrer_type,
+            manifest.c.annotations,
+        )
+        .where(
+            manifest.c.repository_id == repository_id,
+            manifest.c.subject_digest == subject_digest,
+            manifest.c.id > after_id,
+        )
+        .order_by(manifest.c.id)
+        .limit(limit)
+    )
+    if types:
+        statement = statement.where(manifest.c.referrer_type.in_(types))
+    return [StoredReferrer(*row) for row in connection.execute(statement)]

@@ -58,6 +58,15 @@ class StoredReferrer:
     annotations: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class ReferrersPage:
+    """Up to `limit` referrers after the one with the id `after_id`, of these types when any are given."""
+
+    types: Sequence[str]
+    after_id: int
+    limit: int
+
+
 _STORED = (manifest.c.id, manifest.c.digest, manifest.c.media_type, manifest.c.size_bytes)
 
 
@@ -221,12 +230,9 @@ def list_referrers(
     connection: Connection,
     repository_id: int,
     subject_digest: str,
-    *,
-    types: Sequence[str],
-    after_id: int,
-    limit: int,
+    page: ReferrersPage,
 ) -> list[StoredReferrer]:
-    """Return up to `limit` manifests that name the subject, in the order of their first push."""
+    """Return a page of the manifests that name the subject, in the order of their first push."""
     statement = (
         select(
             manifest.c.id,
@@ -239,11 +245,11 @@ def list_referrers(
         .where(
             manifest.c.repository_id == repository_id,
             manifest.c.subject_digest == subject_digest,
-            manifest.c.id > after_id,
+            manifest.c.id > page.after_id,
         )
         .order_by(manifest.c.id)
-        .limit(limit)
+        .limit(page.limit)
     )
-    if types:
-        statement = statement.where(manifest.c.referrer_type.in_(types))
+    if page.types:
+        statement = statement.where(manifest.c.referrer_type.in_(page.types))
     return [StoredReferrer(*row) for row in connection.execute(statement)]

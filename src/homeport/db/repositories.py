@@ -80,7 +80,7 @@ def lock_repository(connection: Connection, repository_name: str) -> int | None:
 def list_repositories(
     connection: Connection, *, after: str, limit: int, is_restricted_to_public: bool
 ) -> list[str]:
-    """Return up to `limit` names greater than `after`, in byte order, of repositories that hold a manifest."""
+    """Return up to `limit` names of repositories with a manifest, those after `after`, in byte order."""
     statement = (
         select(repository.c.name)
         .where(

@@ -109,10 +109,10 @@ class _Writer(threading.Thread):
                             done.append((job, job.work(connection), None))
                     except Exception as error:  # noqa: BLE001 - whatever a statement raises is its caller's
                         done.append((job, None, error))
-        except Exception as error:  # noqa: BLE001 - a failed commit fails every write in it
-            done = [(job, None, error) for job in group]
-        for job, result, error in done:
-            job.loop.call_soon_threadsafe(_settle, job.future, result, error)
+        except Exception as failure:  # noqa: BLE001 - a failed commit fails every write in it
+            done = [(job, None, failure) for job in group]
+        for job, result, raised in done:
+            job.loop.call_soon_threadsafe(_settle, job.future, result, raised)
 
 
 def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

@@ -1,0 +1,1 @@
+"""Moving an organisation to its own registry: plans that any registry can serve, and their execution."""

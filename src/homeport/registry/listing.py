@@ -1,0 +1,90 @@
+"""Lists of tags, repositories and referrers, a page at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import orjson
+
+from homeport.db.engine import Database
+from homeport.db.manifests import ReferrersPage, StoredReferrer, list_referrers, list_tags
+from homeport.db.repositories import Location, list_repositories
+from homeport.oci.digest import Digest
+from homeport.registry.errors import NameUnknownError
+
+T = TypeVar("T")
+
+_MAX_REFERRERS = 500
+_MAX_REFERRERS_BYTES = 3 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Part of a list; `next_after` is where the next part starts, or None when this is the last."""
+
+    items: list[T]
+    next_after: str | None
+
+
+class Lister:
+    """Lists what repositories hold; the caller has checked the right to see it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def tags(self, location: Location, *, after: str, limit: int) -> Page[str]:
+        """Return tag names in byte order. Raises NameUnknownError for a repository that does not exist."""
+        if location.repository_id is None:
+            raise NameUnknownError(location.repository_name)
+        names = await self._database.read(list_tags, location.repository_id, after=after, limit=limit + 1)
+        return _page(names, limit)
+
+    async def repositories(self, *, after: str, limit: int, is_restricted_to_public: bool) -> Page[str]:
+        """Return repository names in byte order, all or only those of public projects."""
+        names = await self._database.read(
+            list_repositories,
+            after=after,
+            limit=limit + 1,
+            is_restricted_to_public=is_restricted_to_public,
+        )
+        return _page(names, limit)
+
+    async def referrers(
+        self, location: Location, subject: Digest, *, types: Sequence[str], after: str
+    ) -> Page[dict[str, object]]:
+        """Return descriptors of the manifests whose subject this is, of the given types if any are given.
+
+        A repository or subject that does not exist has none. A page is bounded in entries and in bytes.
+        """
+        after_id = int(after) if after.isdigit() and len(after) < 19 else 0  # noqa: PLR2004 - 64 bits
+        if location.repository_id is None:
+            return Page([], None)
+        page = ReferrersPage(types, after_id, _MAX_REFERRERS + 1)
+        rows = await self._database.read(list_referrers, location.repository_id, str(subject), page)
+        items: list[dict[str, object]] = []
+        size_bytes = 0
+        for row in rows[:_MAX_REFERRERS]:
+            size_bytes += len(row.annotations or "") + 512
+            if items and size_bytes > _MAX_REFERRERS_BYTES:
+                break
+            items.append(_descriptor(row))
+        has_more = len(items) < len(rows)
+        return Page(items, str(rows[len(items) - 1].id) if has_more and items else None)
+
+
+def _page(names: list[str], limit: int) -> Page[str]:
+    items = names[:limit]
+    return Page(items, items[-1] if len(names) > limit and items else None)
+
+
+def _descriptor(row: StoredReferrer) -> dict[str, object]:
+    descriptor: dict[str, object] = {
+        "mediaType": row.media_type,
+        "digest": row.digest,
+        "size": row.size_bytes,
+    }
+    if row.referrer_type:
+        descriptor["artifactType"] = row.referrer_type
+    if row.annotations:
+        descriptor["annotations"] = orjson.loads(row.annotations)
+    return descriptor

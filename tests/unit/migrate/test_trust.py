@@ -216,7 +216,7 @@ def test_containerd_hosts_file_is_toml_that_names_the_certificate_beside_it(
     "config",
     [
         'version = 2\n[plugins."io.containerd.grpc.v1.cri".registry]\nconfig_path = "/srv/certs.d"\n',
-        'version = 3\n[plugins."io.containerd.cri.v1.images".registry]\nconfig_path = "/srv/certs.d:/etc/x"\n',
+        'version = 3\n[plugins."io.containerd.cri.v1.images".registry]\nconfig_path = "/srv/certs.d:/etc"\n',
     ],
 )
 def test_containerd_directory_is_the_configured_one(certificate: TrustedCertificate, config: str) -> None:

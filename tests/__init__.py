@@ -1,0 +1,1 @@
+"""The tests of Homeport, and the programs that they start."""

@@ -179,6 +179,15 @@ login_failure = Table(
     Column("last_failure_at", Timestamp, nullable=False, index=True),
 )
 
+login_address = Table(
+    "login_address",
+    metadata,
+    Column("user_id", ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True),
+    Column("address", String(64), primary_key=True),
+    Column("last_success_at", Timestamp, nullable=False, index=True),
+    sqlite_with_rowid=False,
+)
+
 audit_record = Table(
     "audit_record",
     metadata,

@@ -94,6 +94,20 @@ def upgrade() -> None:
         sa.UniqueConstraint("username", name=op.f("uq_user_account_username")),
     )
     op.create_table(
+        "login_address",
+        sa.Column("user_id", ID, nullable=False),
+        sa.Column("address", sa.String(length=64), nullable=False),
+        sa.Column("last_success_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user_account.id"], name=op.f("fk_login_address_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", "address", name=op.f("pk_login_address")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index(
+        op.f("ix_login_address_last_success_at"), "login_address", ["last_success_at"], unique=False
+    )
+    op.create_table(
         "refresh_token",
         sa.Column("token_hash", sa.String(length=64), nullable=False),
         sa.Column("user_id", ID, nullable=False),
@@ -206,6 +220,8 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_refresh_token_user_id"), table_name="refresh_token")
     op.drop_index(op.f("ix_refresh_token_expires_at"), table_name="refresh_token")
     op.drop_table("refresh_token")
+    op.drop_index(op.f("ix_login_address_last_success_at"), table_name="login_address")
+    op.drop_table("login_address")
     op.drop_table("user_account")
     op.drop_table("signing_key")
     op.drop_table("project")

@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.ports import reserve_port
+from tests.programs import Daemon, clean_environment, require_program, require_root
 
 from homeport.auth.authority import authority_directory, ensure_authority, issue_server_certificate
 
@@ -30,10 +32,6 @@ async def app(scope, receive, send):
     await send({{"type": "http.response.start", "status": 200, "headers": headers}})
     await send({{"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else {MANIFEST!r}}})
 """
-
-
-def needs(program: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(shutil.which(program) is None, reason=f"needs {program}")
 
 
 class ManifestHandler(http.server.BaseHTTPRequestHandler):
@@ -81,50 +79,28 @@ def serve_with_openssl(data: Path) -> Iterator[str]:
 
 def serve_with_rustls(data: Path, directory: Path) -> Iterator[str]:
     (directory / "manifest_server.py").write_text(RUSTLS_SERVER)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [
-            *(
-                sys.executable,
-                "-m",
-                "granian",
-                "--interface",
-                "asginl",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                str(port),
-            ),
-            *(
-                "--ssl-certificate",
-                str(data / "tls" / "server.crt"),
-                "--ssl-keyfile",
-                str(data / "tls" / "server.key"),
-            ),
-            "manifest_server:app",
-        ],
-        cwd=directory,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    port = reserve_port()
+    tls = data / "tls"
+    command = [sys.executable, "-m", "granian", "--interface", "asginl", "--port", str(port)]
+    command += ["--ssl-certificate", str(tls / "server.crt"), "--ssl-keyfile", str(tls / "server.key")]
+    command += ["--working-dir", str(directory), "manifest_server:app"]
+    daemon = Daemon(command, directory / "log", clean_environment(directory / "home"))
     try:
-        wait_for_port(port)
+        wait_for_port(port, daemon)
         yield f"127.0.0.1:{port}"
     finally:
-        process.terminate()
-        process.wait(20)
+        daemon.stop()
 
 
-def wait_for_port(port: int) -> None:
+def wait_for_port(port: int, daemon: Daemon) -> None:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
+        daemon.check_running()
         with socket.socket() as client:
             if client.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.05)
-    raise TimeoutError(f"nothing listens on port {port}")
+    pytest.fail(f"nothing listens on port {port}")
 
 
 @pytest.fixture(scope="module", params=["openssl", "rustls"])
@@ -144,6 +120,7 @@ def trust(*arguments: str | Path) -> str:
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
+    require_program(str(command[0]))
     return subprocess.run([*map(str, command)], check=False, capture_output=True, text=True, timeout=60)
 
 
@@ -208,7 +185,6 @@ def test_trust_dry_run_prints_the_content_in_full(data: Path, tmp_path: Path) ->
         assert f"\n    {line}\n" in output
 
 
-@needs("curl")
 def test_curl_accepts_the_server_with_the_authority_alone(data: Path, registry: str) -> None:
     for host in (registry, registry.replace("127.0.0.1", "localhost")):
         command = ("curl", "-sS", "--noproxy", "*", f"https://{host}/v2/")
@@ -237,7 +213,6 @@ def test_python_verifies_in_strict_mode(data: Path, registry: str) -> None:
         assert client.version() == "TLSv1.3"
 
 
-@needs("skopeo")
 @pytest.mark.parametrize("target", ["docker", "podman"])
 def test_skopeo_accepts_the_server_with_what_trust_installed(
     data: Path, registry: str, tmp_path: Path, target: str
@@ -250,7 +225,6 @@ def test_skopeo_accepts_the_server_with_what_trust_installed(
     assert (result.returncode, result.stdout) == (0, MANIFEST.decode()), result.stderr
 
 
-@needs("ctr")
 def test_containerd_client_accepts_the_server_with_what_trust_installed(
     data: Path, registry: str, tmp_path: Path
 ) -> None:
@@ -276,6 +250,8 @@ def install_programs(root: Path, programs: list[str]) -> None:
 @pytest.fixture
 def debian_root(tmp_path: Path) -> Path:
     """Just enough of Debian in a directory to run its own update-ca-certificates there."""
+    require_root()
+    require_program("update-ca-certificates")
     root = tmp_path / "root"
     for name in (
         "tmp",
@@ -295,9 +271,6 @@ def debian_root(tmp_path: Path) -> Path:
     return root
 
 
-@needs("update-ca-certificates")
-@needs("curl")
-@pytest.mark.skipif(os.geteuid() != 0, reason="chroot needs root")
 def test_system_trust_store_takes_and_gives_back_the_certificate(
     data: Path, registry: str, debian_root: Path, tmp_path: Path
 ) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import typer
 from typer.core import TyperArgument, TyperGroup, TyperOption
 
-from homeport.cli import app
+from homeport.cli.commands import build
 from homeport.config import Settings
 from homeport.oci.errors import OciErrorCode
 from homeport.web.v2.errors import STATUS
@@ -67,21 +67,21 @@ def _commands() -> dict[str, typer.core.TyperCommand]:
             elif isinstance(command, typer.core.TyperCommand) and not command.hidden:
                 found[f"{prefix}{name}"] = command
 
-    root = typer.main.get_command(app)
+    root = typer.main.get_command(build())
     assert isinstance(root, TyperGroup)  # noqa: S101 - several commands make a group
     collect("", root)
     return found
 
 
 def _render_command(name: str, command: typer.core.TyperCommand) -> str:
-    words, _, example = inspect.cleandoc(command.help or "").partition("\b\n")
+    words, _, example = inspect.cleandoc(command.help or "").replace("\b\n", "").partition("Example:")
     arguments = [parameter for parameter in command.params if isinstance(parameter, TyperArgument)]
     usage = " ".join([f"homeport {name}", "[OPTIONS]", *(_metavar(argument) for argument in arguments)])
     parts = [f"## {name}", words.strip(), f"```\n{usage}\n```"]
     rows = [
         (_metavar(parameter), parameter.help or "")
         if isinstance(parameter, TyperArgument)
-        else (", ".join((*parameter.opts, *parameter.secondary_opts)), parameter.help or "")
+        else (_option(parameter), parameter.help or "")
         for parameter in command.params
         if isinstance(parameter, (TyperArgument, TyperOption)) and not parameter.hidden
     ]
@@ -89,7 +89,7 @@ def _render_command(name: str, command: typer.core.TyperCommand) -> str:
         table = [f"| `{_cell(left)}` | {_cell(right)} |" for left, right in rows]
         parts.append("\n".join(["| argument or option | meaning |", "|---|---|", *table]))
     if example:
-        lines = [line.strip() for line in example.splitlines() if line.strip() and "xample" not in line]
+        lines = [line.strip() for line in example.splitlines() if line.strip()]
         parts.append("```sh\n" + "\n".join(lines) + "\n```")
     return "\n\n".join(parts)
 
@@ -97,6 +97,11 @@ def _render_command(name: str, command: typer.core.TyperCommand) -> str:
 def _metavar(argument: TyperArgument) -> str:
     name = (argument.metavar or (argument.name or "").upper()).strip("[]")
     return name if argument.required else f"[{name}]"
+
+
+def _option(option: TyperOption) -> str:
+    names = ", ".join((*option.opts, *option.secondary_opts))
+    return f"{names} {option.metavar}" if option.metavar else names
 
 
 def _cell(text: str) -> str:
@@ -110,7 +115,7 @@ def render_page(text: str, name: str, content: str) -> str:
     _, closed, after = rest.partition(END)
     if not found or not closed:
         raise ValueError(f"the page has no part {begin} ... {END}")
-    return f"{before}{begin}\n{content}\n{END}{after}"
+    return f"{before}{begin}\n\n{content}\n\n{END}{after}"
 
 
 def main(arguments: list[str]) -> int:

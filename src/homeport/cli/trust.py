@@ -1,15 +1,11 @@
 """`homeport trust`: print the certificate that clients must trust, or install it for them."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from homeport.auth.authority import AUTHORITY_CERTIFICATE, authority_directory
-from homeport.config import load_settings
-from homeport.errors import HomeportError
 from homeport.migrate.trust import (
     KeepFile,
     RemoveFile,
@@ -76,25 +72,19 @@ def trust(
       homeport trust docker registry.example.com:8443 --ca ca.crt --dry-run
     """  # noqa: D301 - \b keeps the example's lines
     _check_usage(target, registry, is_installing=dry_run or remove or force or root != Path("/"))
-    try:
-        certificate = _read_certificate(data, ca)
-        if target is None:
-            _print_certificate(certificate, as_json=as_json)
-            return
-        request = TrustRequest(target, registry, is_removal=remove, may_replace=force)
-        plan = plan_trust(request, certificate, root)
-        if as_json:
-            if not dry_run:
-                list(execute_trust(plan))
-            _print_json(request, plan, certificate, is_dry_run=dry_run)
-        else:
-            _print_text(plan, is_dry_run=dry_run)
-    except HomeportError as error:
-        sys.stdout.flush()
-        typer.echo(f"homeport trust: {error}", err=True)
-        if error.hint:
-            typer.echo(f"  {error.hint}", err=True)
-        raise typer.Exit(1) from error
+    certificate = _read_certificate(data, ca)
+    if target is None:
+        _print_certificate(certificate, as_json=as_json)
+        return
+    request = TrustRequest(target, registry, is_removal=remove, may_replace=force)
+    plan = plan_trust(request, certificate, root)
+    if not as_json:
+        _print_text(plan, is_dry_run=dry_run)
+        return
+    if not dry_run:
+        for _ in execute_trust(plan):
+            pass
+    _print_json(request, plan, certificate, is_dry_run=dry_run)
 
 
 def _check_usage(target: TrustTarget | None, registry: str | None, *, is_installing: bool) -> None:
@@ -109,6 +99,9 @@ def _check_usage(target: TrustTarget | None, registry: str | None, *, is_install
 
 
 def _read_certificate(data: Path | None, ca: Path | None) -> TrustedCertificate:
+    from homeport.auth.authority import AUTHORITY_CERTIFICATE, authority_directory
+    from homeport.config import load_settings
+
     if ca is not None:
         return read_trusted_certificate(ca)
     directory = authority_directory(load_settings(data=data).data)
@@ -147,7 +140,7 @@ def _print_text(plan: TrustPlan, *, is_dry_run: bool) -> None:
     for step in plan.steps if is_dry_run else execute_trust(plan):
         verb = (_ACTIONS if is_dry_run else _DONE)[type(step)]
         what = " ".join(step.arguments) if isinstance(step, RunCommand) else str(step.path)
-        print(f"{verb} {what}: {step.reason}")
+        print(f"{verb} {what}: {step.reason}", flush=True)
         if is_dry_run and isinstance(step, WriteFile):
             print("".join(f"    {line}\n" for line in step.content.decode().splitlines()), end="")
     for note in plan.notes:

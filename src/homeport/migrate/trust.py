@@ -11,9 +11,6 @@ from datetime import datetime
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
-from cryptography.hazmat.primitives import hashes, serialization
-
-from homeport.auth.authority import read_certificates
 from homeport.errors import HomeportError
 
 _REGISTRY = re.compile(
@@ -160,6 +157,10 @@ def read_trusted_certificate(path: Path) -> TrustedCertificate:
     Raises TrustError for another number of certificates or a private key in the file,
     ServerCertificateError when it cannot be read.
     """
+    from cryptography.hazmat.primitives import hashes, serialization
+
+    from homeport.auth.authority import read_certificates
+
     certificates = read_certificates(path)
     if len(certificates) != 1:
         raise TrustError(

@@ -1,0 +1,25 @@
+"""Registers every command."""
+
+import typer
+
+from homeport.cli.audit import audit
+from homeport.cli.serve import serve
+from homeport.cli.trust import trust
+from homeport.cli.version import version
+
+
+def build() -> typer.Typer:
+    """Return the whole command line."""
+    app = typer.Typer(
+        name="homeport",
+        help="A self-hosted home for container images.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.command()(serve)
+    app.command()(audit)
+    app.command()(trust)
+    app.command()(version)
+    return app

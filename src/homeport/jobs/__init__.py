@@ -1,0 +1,1 @@
+"""Work done later, in the jobs process."""

@@ -1,0 +1,1 @@
+"""HTTP: the registry protocol under /v2 and everything else."""

@@ -1,0 +1,72 @@
+"""Who is the client, and under which URL does it know us: directly or behind trusted proxies."""
+
+import ipaddress
+import re
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+_HOST = re.compile(r"[A-Za-z0-9.\-_]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
+
+
+class Forwarding:
+    """Reads `X-Forwarded-For`, `-Proto` and `-Host`, but only from proxies in the trusted networks.
+
+    A fixed external URL, when one is set, wins over everything that a request says.
+    """
+
+    def __init__(self, networks: tuple[Network, ...], external_url: str) -> None:
+        self._networks = networks
+        self._external_url = external_url
+
+    def client_address(self, scope: MutableMapping[str, Any], headers: Mapping[bytes, bytes]) -> str:
+        """Return the client's address: the nearest one that is not a trusted proxy."""
+        client = scope.get("client")
+        peer: str = client[0] if client else ""
+        if not self._networks or not self._is_trusted(peer):
+            return peer
+        for entry in reversed(headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")):
+            address = entry.strip().strip("[]")
+            if not _is_address(address):
+                break
+            peer = address
+            if not self._is_trusted(address):
+                break
+        return peer
+
+    def base_url(self, scope: MutableMapping[str, Any], headers: Mapping[bytes, bytes]) -> str:
+        """Return scheme, host and port as the client knows them, without a slash at the end."""
+        if self._external_url:
+            return self._external_url
+        scheme: str = scope.get("scheme", "http")
+        host = headers.get(b"host", b"").decode("latin-1")
+        if not host:
+            # HTTP/2 carries :authority, which servers may not repeat as Host
+            server = scope.get("server")
+            host = f"{server[0]}:{server[1]}" if server else ""
+        client = scope.get("client")
+        if self._networks and client and self._is_trusted(client[0]):
+            scheme = _first(headers, b"x-forwarded-proto") or scheme
+            host = _first(headers, b"x-forwarded-host") or host
+        if scheme not in {"http", "https"} or not _HOST.fullmatch(host):
+            return "http://localhost"
+        return f"{scheme}://{host}"
+
+    def _is_trusted(self, address: str) -> bool:
+        if not _is_address(address):
+            return False
+        parsed = ipaddress.ip_address(address)
+        return any(parsed in network for network in self._networks)
+
+
+def _first(headers: Mapping[bytes, bytes], name: bytes) -> str:
+    return headers.get(name, b"").decode("latin-1").split(",")[0].strip()
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

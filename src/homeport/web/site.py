@@ -1,0 +1,50 @@
+"""Puts the surfaces together: /v2 on its own fast path, everything else through Starlette."""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
+
+
+class Site:
+    """The whole server as one ASGI application, without a lifespan."""
+
+    def __init__(self, registry: AsgiApp, routes: list[Route]) -> None:
+        self._registry = registry
+        self._rest = Starlette(
+            routes=routes, exception_handlers={HTTPException: _answer_http_error, Exception: _answer_failure}
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            return
+        path: str = scope["path"]
+        if path.startswith("/v2/") or path == "/v2":
+            await self._registry(scope, receive, send)
+        else:
+            await self._rest(scope, receive, send)
+
+
+async def _answer_http_error(_request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    headers = error.headers if isinstance(error, HTTPException) else None
+    code = _CODES.get(status, "BAD_REQUEST")
+    body = {"errors": [{"code": code, "message": str(getattr(error, "detail", "")) or code.lower()}]}
+    return JSONResponse(body, status, headers=headers)
+
+
+async def _answer_failure(_request: Request, _error: Exception) -> Response:
+    body = {"errors": [{"code": "UNKNOWN", "message": "internal server error"}]}
+    return JSONResponse(body, 500)

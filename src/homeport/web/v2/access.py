@@ -1,0 +1,177 @@
+"""Who calls, and may they? Authentication, challenges and denials under /v2."""
+
+from dataclasses import dataclass
+
+from homeport.auth.authentication import Authentication, Authenticator
+from homeport.auth.errors import AuthenticationError
+from homeport.db.repositories import Location
+from homeport.oci.errors import OciError, OciErrorCode
+from homeport.oci.name import NameInvalidError
+from homeport.oci.scope import CATALOG, REGISTRY, REPOSITORY, Scope
+from homeport.registry.actor import Actor, Target
+from homeport.registry.errors import NameUnknownError
+from homeport.registry.recorder import Recorder
+from homeport.rules.permissions import (
+    ProjectFacts,
+    RepositoryAction,
+    may_list_catalog,
+    repository_actions,
+    sees_every_repository,
+)
+from homeport.web.forwarded import Forwarding
+from homeport.web.v2.request import Request
+
+_CATALOG_SCOPE = Scope(REGISTRY, CATALOG, frozenset({"*"}))
+
+
+class ChallengeError(OciError):
+    """The request needs credentials, better ones or a token for another scope (RFC 6750, 3)."""
+
+    def __init__(self, scopes: tuple[Scope, ...], *, error: str = "", message: str = "") -> None:
+        super().__init__(
+            OciErrorCode.UNAUTHORIZED,
+            message or "authentication is required",
+            detail=[{"type": s.type, "name": s.name, "actions": sorted(s.actions)} for s in scopes] or None,
+        )
+        self.scopes = scopes
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who sent a request, and what its token was issued for."""
+
+    authentication: Authentication
+    actor: Actor
+
+    @property
+    def sees_everything(self) -> bool:
+        """Whether lists of repositories are complete for this caller."""
+        return sees_every_repository(self.authentication.principal)
+
+
+class Access:
+    """Decides on requests by what the account may do now and what its token was issued for."""
+
+    def __init__(self, authenticator: Authenticator, forwarding: Forwarding, recorder: Recorder) -> None:
+        self._authenticator = authenticator
+        self._forwarding = forwarding
+        self._recorder = recorder
+
+    async def require(self, request: Request, location: Location, action: RepositoryAction) -> Caller:
+        """Return the caller when it may do this to the repository.
+
+        Raises ChallengeError when other credentials or another token could help, and an OciError DENIED
+        when the account may never do it; a private repository looks to strangers like one that does not
+        exist. Names without a project are refused here, the same to everybody.
+        """
+        caller = await self._identify(request, (self._scope(location, action),))
+        if self.is_allowed(caller, location, action):
+            if "/" not in location.repository_name:
+                raise _nameless(location.repository_name, action)
+            return caller
+        await self._refuse(caller, location, action)
+        raise AssertionError  # _refuse always raises
+
+    def is_allowed(self, caller: Caller, location: Location, action: RepositoryAction) -> bool:
+        """Tell whether account and token both allow the action."""
+        authentication = caller.authentication
+        scopes = authentication.scopes
+        if scopes is not None and action not in scopes.get(location.repository_name, ()):
+            return False
+        return action in repository_actions(authentication.principal, _facts(location))
+
+    async def require_login(self, request: Request) -> Caller:
+        """Return the caller when it sent any valid credentials, an anonymous token too; else challenge.
+
+        Clients choose their way to authenticate from this answer, so it must not be 200 without them.
+        """
+        if b"authorization" not in request.headers:
+            raise ChallengeError(())
+        caller = await self._identify(request, ())
+        if _is_stranger(caller.authentication):
+            raise ChallengeError(())
+        return caller
+
+    async def require_catalog(self, request: Request) -> Caller:
+        """Return the caller when it may list repositories."""
+        caller = await self._identify(request, (_CATALOG_SCOPE,))
+        authentication = caller.authentication
+        if _is_stranger(authentication):
+            raise ChallengeError((_CATALOG_SCOPE,))
+        if not authentication.may_list_catalog or not may_list_catalog(authentication.principal):
+            raise ChallengeError((_CATALOG_SCOPE,), error="insufficient_scope")
+        return caller
+
+    def challenge(self, request: Request, error: ChallengeError) -> bytes:
+        """Return the WWW-Authenticate value that tells the client where to get a token, and for what."""
+        base = self._forwarding.base_url(request.scope, request.headers)
+        text = f'Bearer realm="{base}/service/token",service="{self._authenticator.service}"'
+        if error.scopes:
+            text += f',scope="{" ".join(map(str, error.scopes))}"'
+        if error.error:
+            text += f',error="{error.error}"'
+        return text.encode("latin-1", "replace")
+
+    async def _identify(self, request: Request, scopes: tuple[Scope, ...]) -> Caller:
+        header = request.headers.get(b"authorization")
+        address = self._forwarding.client_address(request.scope, request.headers)
+        authentication = self._authenticator.authenticate_cached(header)
+        if authentication is None:
+            try:
+                authentication = await self._authenticator.authenticate(header, address)
+            except AuthenticationError as error:
+                actor = self._actor(request, error.account, "", address)
+                record = actor.record("login", Target(), outcome="failure", detail=str(error))
+                await self._recorder.record(record)
+                raise ChallengeError(scopes, error="invalid_token", message=str(error)) from error
+        principal = authentication.principal
+        return Caller(authentication, self._actor(request, principal.name, principal.auth_method, address))
+
+    def _actor(self, request: Request, principal: str, method: str, address: str) -> Actor:
+        agent = request.headers.get(b"user-agent", b"")[:512].decode("latin-1")
+        return Actor(principal, method, address, agent, request.request_id)
+
+    async def _refuse(self, caller: Caller, location: Location, action: RepositoryAction) -> None:
+        authentication = caller.authentication
+        principal = authentication.principal
+        scope = self._scope(location, action)
+        if _is_stranger(authentication):
+            raise ChallengeError((scope,))
+        may_at_all = action in repository_actions(principal, _facts(location))
+        if may_at_all:
+            raise ChallengeError((scope,), error="insufficient_scope")
+        record = caller.actor.record(
+            "denial", Target(location.repository_name), outcome="denied", detail=action.value
+        )
+        await self._recorder.record(record)
+        if principal.is_anonymous:
+            raise ChallengeError((scope,), error="insufficient_scope")
+        raise OciError(
+            OciErrorCode.DENIED,
+            f"{principal.name} may not {action.value} in this repository",
+            detail=[{"type": scope.type, "name": scope.name, "action": action.value}],
+            hint="ask an administrator of the project for access",
+        )
+
+    def _scope(self, location: Location, action: RepositoryAction) -> Scope:
+        actions = {RepositoryAction.PULL, action} if action is RepositoryAction.PUSH else {action}
+        return Scope(REPOSITORY, location.repository_name, frozenset(map(str, actions)))
+
+
+def _is_stranger(authentication: Authentication) -> bool:
+    """Tell whether no credentials came at all, not even an anonymous token."""
+    return authentication.principal.is_anonymous and authentication.scopes is None
+
+
+def _facts(location: Location) -> ProjectFacts | None:
+    if location.project_id is None:
+        return None
+    return ProjectFacts(location.project_name, location.is_public)
+
+
+def _nameless(name: str, action: RepositoryAction) -> OciError:
+    hint = f"put it into a project, for example library/{name}"
+    if action is RepositoryAction.PUSH:
+        return NameInvalidError(name, f"{name!r} names no project; {hint}")
+    return NameUnknownError(name, hint=hint)

@@ -36,7 +36,7 @@ def anchors_of(page: Path) -> set[str]:
 
 
 def test_reference_is_current() -> None:
-    command = [sys.executable, REPOSITORY / "scripts" / "write_reference.py", "--check"]
+    command = [sys.executable, str(REPOSITORY / "scripts" / "write_reference.py"), "--check"]
     result = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert (result.returncode, result.stderr) == (0, "")
 

@@ -1,5 +1,6 @@
 """`homeport serve`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -46,5 +47,6 @@ def serve(
             hostname=hostname,
             tls=tls,
             role=role,
-        )
+        ),
+        announce=partial(print, flush=True),
     )

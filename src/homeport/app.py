@@ -1,0 +1,296 @@
+"""The composition root: builds the server from its parts, and nothing else does."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from homeport.auth.access_tokens import AccessTokens, TokenAudience
+from homeport.auth.accounts import Accounts
+from homeport.auth.authentication import Authenticator
+from homeport.auth.bootstrap import ensure_admin
+from homeport.auth.password_login import PasswordLogin
+from homeport.auth.passwords import Passwords
+from homeport.auth.sealing import Sealer, load_instance_secret
+from homeport.auth.secret import Secret
+from homeport.auth.signing_keys import SigningKeys
+from homeport.blobs.directory import DirectoryStore
+from homeport.blobs.store import BlobStore
+from homeport.config import Settings
+from homeport.db.audit import AuditFilter, AuditRecord, list_records
+from homeport.db.engine import Database, open_database
+from homeport.db.repositories import ensure_project
+from homeport.db.upgrade import current_revision, upgrade_database
+from homeport.errors import HomeportError
+from homeport.jobs.journals import drain_journals
+from homeport.jobs.worker import Chore, run_chores
+from homeport.registry.delete import Deleter
+from homeport.registry.journal import PullJournal
+from homeport.registry.listing import Lister
+from homeport.registry.pull import Puller
+from homeport.registry.push import Pusher
+from homeport.registry.recorder import Recorder
+from homeport.registry.uploads import Uploads
+from homeport.runtime import DirectoryLock, Program, Supervisor, is_listening, reserve_address
+from homeport.telemetry import Metrics, configure_logs, prepare_metrics
+from homeport.web.api import health
+from homeport.web.forwarded import Forwarding
+from homeport.web.site import Site
+from homeport.web.v2.access import Access
+from homeport.web.v2.app import RegistryApp
+from homeport.web.v2.blobs import Blobs
+from homeport.web.v2.lists import Lists
+from homeport.web.v2.manifests import Manifests
+from homeport.web.v2.uploads import UploadHandlers
+
+_JOBS_GRACE_S = 15.0
+_JOURNALS_PAUSE_S = 0.5
+_EXPIRY_PAUSE_S = 60.0
+_PUBLIC_PROJECT = "library"
+_SERVICE = "homeport"
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Paths of the certificate chain and its key."""
+
+    certificate: Path
+    key: Path
+
+
+def run_server(settings: Settings, announce: Callable[[str], None]) -> None:
+    """Run the server until SIGTERM or SIGINT; raises HomeportError when it cannot start.
+
+    `announce` is told what the operator must see: a made-up password once, and when clients can connect.
+    """
+    configure_logs(is_terminal=sys.stderr.isatty())
+    lock = DirectoryLock(settings.data)
+    try:
+        host, port = settings.address
+        tls = None
+        if settings.role != "jobs":
+            host, port = reserve_address(host, port)
+            tls = _prepare_tls(settings, host)
+        made_up = asyncio.run(_prepare_database(settings))
+        if made_up is not None:
+            announce(f"The first password of the user admin is {made_up} (shown only now)")
+        prepare_metrics(settings.data / "run" / "metrics")
+        programs = []
+        if settings.role != "jobs":
+            web = partial(_run_web, settings, host, port, tls)
+            programs.append(Program("web", web, settings.workers, 1, settings.drain_timeout_s))
+        if settings.role != "web":
+            programs.append(Program("jobs", partial(_run_jobs, settings), 1, 0, _JOBS_GRACE_S))
+        _import_early()
+        supervisor = Supervisor(
+            programs,
+            is_ready=lambda: settings.role == "jobs" or is_listening(host, port),
+            on_ready=lambda: announce(_ready_line(settings, host, port)),
+        )
+        supervisor.run()
+    finally:
+        lock.release()
+
+
+def _ready_line(settings: Settings, host: str, port: int) -> str:
+    if settings.role == "jobs":
+        return "Homeport's jobs process is ready"
+    scheme = "http" if settings.effective_tls == "off" else "https"
+    name = settings.hostname or host
+    shown = f"[{name}]" if ":" in name else name
+    return f"Homeport is ready at {settings.external_url or f'{scheme}://{shown}:{port}'}"
+
+
+def _import_early() -> None:
+    """Import what the children need before they are forked, so that they share it."""
+    import granian.server.embed
+    import uvloop
+
+    del granian, uvloop
+
+
+def _prepare_tls(settings: Settings, host: str) -> Tls | None:
+    from homeport.auth.authority import (
+        authority_directory,
+        check_server_certificate,
+        ensure_authority,
+        issue_server_certificate,
+    )
+
+    if settings.effective_tls == "off":
+        return None
+    if settings.effective_tls == "auto":
+        authority = ensure_authority(authority_directory(settings.data))
+        names = dict.fromkeys(
+            name for name in (settings.hostname, host, "localhost", "127.0.0.1", "::1") if name
+        )
+        return Tls(*issue_server_certificate(authority, names))
+    certificate, _, key = settings.effective_tls.partition(",")
+    return Tls(*check_server_certificate(Path(certificate), Path(key)))
+
+
+async def _prepare_database(settings: Settings) -> str | None:
+    """Bring the schema up to date, make what a new server needs, return a made-up admin password."""
+    database = open_database(settings.effective_database_url, settings.data / "run")
+    await database.open()
+    try:
+        await upgrade_database(database)
+        await database.write(ensure_project, _PUBLIC_PROJECT, datetime.now(UTC), is_public=True)
+        given = settings.admin_password
+        return await ensure_admin(database, Secret(given.get_secret_value()) if given else None)
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Database]:
+    """Open the database for the time of the context."""
+    database = open_database(settings.effective_database_url, settings.data / "run")
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+@asynccontextmanager
+async def opened_store(settings: Settings) -> AsyncIterator[BlobStore]:
+    """Open the blob store for the time of the context."""
+    store: BlobStore = DirectoryStore(settings.storage_directory)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+def build_site(settings: Settings, database: Database, store: BlobStore, journal: PullJournal) -> Site:
+    """Return the ASGI application of one web worker."""
+    metrics = Metrics()
+    forwarding = Forwarding(settings.proxy_networks, settings.external_url)
+    recorder = Recorder(database)
+    accounts = Accounts(database)
+    secret = settings.secret_key
+    sealer = Sealer(
+        load_instance_secret(
+            settings.data / "secrets", Secret(secret.get_secret_value()) if secret is not None else None
+        )
+    )
+    audience = TokenAudience(_SERVICE, _SERVICE, timedelta(seconds=settings.token_ttl_s))
+    tokens = AccessTokens(SigningKeys(database, sealer), audience)
+    login = PasswordLogin(database, accounts, Passwords())
+    access = Access(Authenticator(database, accounts, tokens, login), forwarding, recorder)
+    puller = Puller(database, store)
+    deleter = Deleter(database)
+    pusher = Pusher(database, allows_sparse=settings.sparse_indexes)
+    manifests = Manifests(access, puller, pusher, deleter, journal)
+    manifests.max_bytes = settings.manifest_max_bytes
+    registry = RegistryApp(
+        access,
+        (
+            manifests,
+            Blobs(access, puller, deleter, store, metrics),
+            UploadHandlers(access, puller, Uploads(database, store), metrics),
+            Lists(access, puller, Lister(database)),
+        ),
+        metrics,
+        body_timeout_s=settings.body_timeout_s,
+    )
+    checks: dict[str, health.Check] = {
+        "database": partial(database.read, current_revision),
+        "storage": store.check,
+    }
+    return Site(registry, health.routes(checks))
+
+
+def _run_web(settings: Settings, host: str, port: int, tls: Tls | None) -> None:
+    import uvloop
+
+    uvloop.run(_serve_web(settings, host, port, tls))
+
+
+async def _serve_web(settings: Settings, host: str, port: int, tls: Tls | None) -> None:
+    from granian.constants import HTTPModes, Interfaces, SSLProtocols
+    from granian.http import HTTP1Settings, HTTP2Settings
+    from granian.server.embed import Server
+
+    async with opened(settings) as database, opened_store(settings) as store:
+        journal = PullJournal(journal_directory(settings), is_synced=settings.audit_sync)
+        server = Server(
+            build_site(settings, database, store, journal),
+            address=host,
+            port=port,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes.auto,
+            websockets=False,
+            log_enabled=False,
+            backlog=2048,
+            backpressure=4096,
+            runtime_threads=1,
+            runtime_blocking_threads=16,
+            http1_settings=HTTP1Settings(header_read_timeout=30_000),
+            http2_settings=HTTP2Settings(
+                initial_stream_window_size=4 * 1024 * 1024,
+                initial_connection_window_size=16 * 1024 * 1024,
+                max_headers_size=64 * 1024,
+            ),
+            ssl_cert=tls.certificate if tls else None,
+            ssl_key=tls.key if tls else None,
+            ssl_protocol_min=SSLProtocols.tls12,
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, server.stop)
+        try:
+            await server.serve()
+        finally:
+            journal.close()
+
+
+def _run_jobs(settings: Settings) -> None:
+    asyncio.run(_serve_jobs(settings))
+
+
+async def _serve_jobs(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with opened(settings) as database, opened_store(settings) as store:
+        journals = journal_directory(settings)
+        upload_ttl = timedelta(seconds=settings.upload_ttl_s)
+        await run_chores(
+            [
+                Chore("journals", lambda: drain_journals(database, journals), _JOURNALS_PAUSE_S),
+                Chore(
+                    "uploads", lambda: store.expire_uploads(datetime.now(UTC) - upload_ttl), _EXPIRY_PAUSE_S
+                ),
+            ],
+            stop,
+        )
+
+
+def journal_directory(settings: Settings) -> Path:
+    """Return where the pull journals of this server are."""
+    return settings.data / "journal"
+
+
+async def read_audit(settings: Settings, wanted: AuditFilter, limit: int) -> list[tuple[int, AuditRecord]]:
+    """Return up to `limit` audit records, the newest first, with everything that the journals hold.
+
+    Raises HomeportError when there is no server's data where the settings point.
+    """
+    if not settings.database_url and not (settings.data / "homeport.db").exists():
+        raise HomeportError(
+            f"there is no Homeport data in {settings.data}", hint="name the directory with --data"
+        )
+    async with opened(settings) as database:
+        if await database.read(current_revision) is None:
+            raise HomeportError("the database is empty", hint="start the server once: homeport serve")
+        await drain_journals(database, journal_directory(settings))
+        return await database.read(list_records, wanted, limit=limit)

@@ -1,0 +1,28 @@
+"""The registry under examination: one server per test worker, seeded as the tables ask."""
+
+from urllib.parse import urlsplit
+
+import pytest
+from tests.conformance.table import Exam
+from tests.conformance.wire import Registry
+from tests.servers import HomeportServer
+
+
+def registry_of(server: HomeportServer) -> Registry:
+    """Return how tests reach a server that runs."""
+    url = urlsplit(server.url)
+    assert url.hostname is not None
+    assert url.port is not None
+    return Registry(url.hostname, url.port, server.user, server.password)
+
+
+@pytest.fixture(scope="session")
+def registry(homeport_server: HomeportServer) -> Registry:
+    """Return the registry that the whole worker shares."""
+    return registry_of(homeport_server)
+
+
+@pytest.fixture(scope="session")
+def exam(registry: Registry) -> Exam:
+    """Return what runs rows against the shared registry."""
+    return Exam(registry)

@@ -1,5 +1,6 @@
 """Projects and repositories."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -41,6 +42,14 @@ def locate(connection: Connection, repository_name: str) -> Location:
     if row is None:
         return Location(repository_name, project_name, None, is_public=False, repository_id=None)
     return Location(repository_name, project_name, row[0], is_public=row[1], repository_id=row[2])
+
+
+def find_visibilities(connection: Connection, project_names: Iterable[str]) -> dict[str, bool]:
+    """Return whether they are public, for those of the projects that exist."""
+    rows = connection.execute(
+        select(project.c.name, project.c.is_public).where(project.c.name.in_(tuple(project_names)))
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def ensure_project(connection: Connection, name: str, now: datetime, *, is_public: bool = False) -> int:

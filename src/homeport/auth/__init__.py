@@ -1,0 +1,1 @@
+"""Who is this? Passwords, tokens, keys, and the own certificate authority."""

@@ -1,0 +1,143 @@
+"""Signing in with a password: slowed down after failures, remembered after success."""
+
+import secrets
+from collections.abc import Callable
+from datetime import datetime
+from hashlib import blake2b
+
+from sqlalchemy import Connection
+
+from homeport.auth.accounts import Account, Accounts, account_of, is_username
+from homeport.auth.bounded_cache import BoundedCache
+from homeport.auth.errors import CredentialsMalformedError, LoginSlowedDownError, PasswordWrongError
+from homeport.auth.passwords import (
+    MAX_PASSWORD_BYTES,
+    PasswordChecksBusyError,
+    Passwords,
+    password_fingerprint,
+)
+from homeport.auth.secret import Secret
+from homeport.auth.signing_keys import utc_now
+from homeport.db.engine import Database
+from homeport.db.login_failures import (
+    LoginSubjects,
+    find_login_history,
+    record_login_failure,
+    record_login_success,
+)
+from homeport.db.refresh_tokens import carry_refresh_tokens_over
+from homeport.db.users import StoredUser, find_user, replace_password_hash
+from homeport.rules.login_throttle import (
+    LoginHistory,
+    is_known_address,
+    is_success_news,
+    login_wait,
+    retry_after_s,
+    throttled_address,
+)
+
+_REMEMBERED_PASSWORDS = 10_000
+
+
+class PasswordLogin:
+    """Checks user names and passwords against the database.
+
+    A password that was right is remembered by a hash under a key of this process until the account's row
+    changes, so that clients which send it with every request cost one check. A wrong one is looked up in the
+    database shared by all workers, and slowed down by `rules.login_throttle`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        accounts: Accounts,
+        passwords: Passwords,
+        clock: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self._database = database
+        self._accounts = accounts
+        self._passwords = passwords
+        self._clock = clock
+        self._cache_key = secrets.token_bytes(32)
+        self._remembered: BoundedCache[bytes, Account] = BoundedCache(_REMEMBERED_PASSWORDS)
+
+    async def sign_in(self, username: str, password: Secret, client_address: str) -> Account:
+        """Return the account whose name and password these are.
+
+        Raises CredentialsMalformedError, PasswordWrongError, and LoginSlowedDownError when the attempt was
+        not looked at.
+        """
+        if not is_username(username) or len(password.reveal().encode()) > MAX_PASSWORD_BYTES:
+            raise CredentialsMalformedError("no account can have this name or password")
+        key = self._key(username, password)
+        account = await self._recall(key)
+        if account is not None:
+            return account
+        try:
+            async with self._passwords.turn():
+                account = await self._recall(key)
+                if account is None:
+                    account = await self._check(username, password, throttled_address(client_address))
+                    self._remembered.put(key, account)
+                return account
+        except PasswordChecksBusyError:
+            raise LoginSlowedDownError(
+                "too many sign-ins wait to be checked", account=username, retry_after_s=2
+            ) from None
+
+    async def _recall(self, key: bytes) -> Account | None:
+        remembered = self._remembered.get(key)
+        if remembered is None:
+            return None
+        account = await self._accounts.find(remembered.user_id)
+        if (
+            account is None
+            or account.username != remembered.username
+            or account.password_fingerprint != remembered.password_fingerprint
+        ):
+            self._remembered.drop(key)
+            return None
+        return account
+
+    async def _check(self, username: str, password: Secret, address: str) -> Account:
+        subjects = LoginSubjects(username, address)
+        user, history = await self._database.read(_find_user_and_history, subjects)
+        now = self._clock()
+        wait = login_wait(history, now)
+        if wait:
+            raise LoginSlowedDownError(
+                "too many wrong passwords", account=username, retry_after_s=retry_after_s(wait)
+            )
+        if not await self._passwords.is_right(user.password_hash if user else None, password) or user is None:
+            await self._database.write(
+                record_login_failure, subjects, now, is_known_address=is_known_address(history, now)
+            )
+            raise PasswordWrongError(username)
+        if is_success_news(history, now):
+            await self._database.write(record_login_success, subjects, user.id, now)
+        return await self._with_todays_hash(user, password)
+
+    async def _with_todays_hash(self, user: StoredUser, password: Secret) -> Account:
+        if not self._passwords.is_outdated(user.password_hash):
+            return account_of(user)
+        new_hash = await self._passwords.hash(password)
+        await self._database.write(_store_rehash, user, new_hash)
+        return await self._accounts.find(user.id) or account_of(user)
+
+    def _key(self, username: str, password: Secret) -> bytes:
+        text = f"{username}\0{password.reveal()}"
+        return blake2b(text.encode(), key=self._cache_key, digest_size=32).digest()
+
+
+def _find_user_and_history(
+    connection: Connection, subjects: LoginSubjects
+) -> tuple[StoredUser | None, LoginHistory]:
+    user = find_user(connection, subjects.username)
+    return user, find_login_history(connection, subjects, user.id if user else None)
+
+
+def _store_rehash(connection: Connection, user: StoredUser, new_hash: str) -> None:
+    if replace_password_hash(connection, user.id, user.password_hash, new_hash):
+        carry_refresh_tokens_over(
+            connection, user.id, password_fingerprint(user.password_hash), password_fingerprint(new_hash)
+        )

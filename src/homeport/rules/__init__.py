@@ -1,0 +1,1 @@
+"""What Homeport decides, as pure functions: permissions, the login slow-down."""

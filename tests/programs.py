@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 
 TIMEOUT_S = 120
+# Debian's own first, the rest of the caller's after it
+SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin:" + os.environ.get("PATH", "")
 
 
 def require_program(name: str) -> str:
     """Return the path of a program; without it the test is skipped, or fails as root, who can install it."""
-    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin")
+    path = shutil.which(name, path=SEARCH_PATH)
     if path is None:
         (pytest.fail if os.getuid() == 0 else pytest.skip)(f"needs the program {name}: see `make programs`")
     return path
@@ -32,12 +34,12 @@ def clean_environment(home: Path, **more: str) -> dict[str, str]:
     runtime = home / "run"
     runtime.mkdir(parents=True, exist_ok=True, mode=0o700)
     return {
-        "PATH": os.environ.get("PATH", "") + ":/usr/local/sbin:/usr/sbin:/sbin",
+        "PATH": SEARCH_PATH,
         "HOME": str(home),
         "XDG_RUNTIME_DIR": str(runtime),
-        "XDG_CONFIG_HOME": str(home / "config"),
-        "XDG_DATA_HOME": str(home / "data"),
-        "XDG_CACHE_HOME": str(home / "cache"),
+        "XDG_CONFIG_HOME": str(home / ".config"),
+        "XDG_DATA_HOME": str(home / ".local/share"),
+        "XDG_CACHE_HOME": str(home / ".cache"),
         "TMPDIR": str(_made(home / "tmp")),
         "LANG": "C.UTF-8",
         "NO_PROXY": "*",

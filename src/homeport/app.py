@@ -1,24 +1,29 @@
 """The composition root: builds the server from its parts, and nothing else does."""
 
 import asyncio
+import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from homeport.auth.access_tokens import AccessTokens, TokenAudience
 from homeport.auth.accounts import Accounts
 from homeport.auth.authentication import Authenticator
 from homeport.auth.bootstrap import ensure_admin
+from homeport.auth.login_event import LoginEvent, RequestFacts
 from homeport.auth.password_login import PasswordLogin
 from homeport.auth.passwords import Passwords
+from homeport.auth.refresh_tokens import RefreshTokens
 from homeport.auth.sealing import Sealer, load_instance_secret
 from homeport.auth.secret import Secret
 from homeport.auth.signing_keys import SigningKeys
+from homeport.auth.token_service import TokenService
 from homeport.blobs.directory import DirectoryStore
 from homeport.blobs.store import BlobStore
 from homeport.config import Settings
@@ -29,6 +34,7 @@ from homeport.db.upgrade import current_revision, upgrade_database
 from homeport.errors import HomeportError
 from homeport.jobs.journals import drain_journals
 from homeport.jobs.worker import Chore, run_chores
+from homeport.registry.actor import Actor, Target
 from homeport.registry.delete import Deleter
 from homeport.registry.journal import PullJournal
 from homeport.registry.listing import Lister
@@ -38,7 +44,7 @@ from homeport.registry.recorder import Recorder
 from homeport.registry.uploads import Uploads
 from homeport.runtime import DirectoryLock, Program, Supervisor, is_listening, reserve_address
 from homeport.telemetry import Metrics, configure_logs, prepare_metrics
-from homeport.web.api import health
+from homeport.web.api import health, token
 from homeport.web.forwarded import Forwarding
 from homeport.web.site import Site
 from homeport.web.v2.access import Access
@@ -201,11 +207,33 @@ def build_site(settings: Settings, database: Database, store: BlobStore, journal
         metrics,
         body_timeout_s=settings.body_timeout_s,
     )
+    service = TokenService(
+        database, login, tokens, RefreshTokens(database, accounts, _SERVICE), partial(_record_login, recorder)
+    )
+    routes = token.routes(service, partial(_request_facts, forwarding))
     checks: dict[str, health.Check] = {
         "database": partial(database.read, current_revision),
         "storage": store.check,
     }
-    return Site(registry, health.routes(checks))
+    return Site(registry, [*routes, *health.routes(checks)])
+
+
+def _request_facts(forwarding: Forwarding, scope: MutableMapping[str, Any]) -> RequestFacts:
+    headers = dict(scope["headers"])
+    return RequestFacts(
+        client_address=forwarding.client_address(scope, headers),
+        user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
+        request_id=os.urandom(8).hex(),
+    )
+
+
+async def _record_login(recorder: Recorder, event: LoginEvent) -> None:
+    facts = event.facts
+    actor = Actor(
+        event.principal_name, event.auth_method, facts.client_address, facts.user_agent, facts.request_id
+    )
+    record = actor.record("login", Target(), outcome=event.outcome, detail=event.detail or None)
+    await recorder.record(record)
 
 
 def _run_web(settings: Settings, host: str, port: int, tls: Tls | None) -> None:

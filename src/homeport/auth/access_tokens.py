@@ -1,7 +1,7 @@
 """Access tokens for /v2: signed statements of who asked for which scopes (distribution, "Token")."""
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -12,9 +12,10 @@ from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, GuestProtocol
 
 from homeport.auth.bounded_cache import BoundedCache
+from homeport.auth.clock import Clock, utc_now
 from homeport.auth.errors import SigningKeyUnknownError, TokenInvalidError
 from homeport.auth.grants import Grants, grants_from_claim
-from homeport.auth.signing_keys import ALGORITHM, SigningKeys, utc_now
+from homeport.auth.signing_keys import ALGORITHM, SigningKeys
 
 MAX_TOKEN_BYTES = 48 * 1024
 
@@ -62,9 +63,7 @@ class AccessTokens:
     Whether the subject still exists is for the caller to check at each use.
     """
 
-    def __init__(
-        self, keys: SigningKeys, audience: TokenAudience, clock: Callable[[], datetime] = utc_now
-    ) -> None:
+    def __init__(self, keys: SigningKeys, audience: TokenAudience, clock: Clock = utc_now) -> None:
         self._keys = keys
         self.audience = audience
         self._clock = clock

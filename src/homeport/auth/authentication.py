@@ -3,7 +3,7 @@
 import base64
 import binascii
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
@@ -11,11 +11,11 @@ from hashlib import blake2b
 from homeport.auth.access_tokens import AccessTokens
 from homeport.auth.accounts import Accounts
 from homeport.auth.bounded_cache import BoundedCache
+from homeport.auth.clock import Clock, utc_now
 from homeport.auth.errors import CredentialsMalformedError, TokenInvalidError
 from homeport.auth.grants import Grants
 from homeport.auth.password_login import PasswordLogin
 from homeport.auth.secret import Secret
-from homeport.auth.signing_keys import utc_now
 from homeport.db.engine import Database
 from homeport.rules.permissions import (
     ANONYMOUS,
@@ -66,7 +66,7 @@ class Authenticator:
         accounts: Accounts,
         tokens: AccessTokens,
         login: PasswordLogin,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Clock = utc_now,
     ) -> None:
         self._database = database
         self._accounts = accounts

@@ -1,7 +1,6 @@
 """Makes the first account, and changes passwords."""
 
-from datetime import UTC, datetime
-
+from homeport.auth.clock import utc_now
 from homeport.auth.passwords import MAX_PASSWORD_BYTES, MIN_PASSWORD_LENGTH, Passwords, make_password
 from homeport.auth.secret import Secret
 from homeport.db.engine import Database
@@ -41,7 +40,7 @@ async def ensure_admin(database: Database, password: Secret | None) -> str | Non
         password_hash = await passwords.hash(chosen)
     finally:
         passwords.close()
-    is_made = await database.write(add_user, FIRST_ADMIN, password_hash, datetime.now(UTC), is_sysadmin=True)
+    is_made = await database.write(add_user, FIRST_ADMIN, password_hash, utc_now(), is_sysadmin=True)
     return chosen.reveal() if is_made and not password else None
 
 
@@ -55,4 +54,4 @@ async def change_password(database: Database, passwords: Passwords, username: st
     user = await database.read(find_user, username)
     if user is None:
         return False
-    return await database.write(change_password_hash, user.id, password_hash, datetime.now(UTC))
+    return await database.write(change_password_hash, user.id, password_hash, utc_now())

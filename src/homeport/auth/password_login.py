@@ -1,14 +1,13 @@
 """Signing in with a password: slowed down after failures, remembered after success."""
 
 import secrets
-from collections.abc import Callable
-from datetime import datetime
 from hashlib import blake2b
 
 from sqlalchemy import Connection
 
 from homeport.auth.accounts import Account, Accounts, account_of, is_username
 from homeport.auth.bounded_cache import BoundedCache
+from homeport.auth.clock import Clock, utc_now
 from homeport.auth.errors import CredentialsMalformedError, LoginSlowedDownError, PasswordWrongError
 from homeport.auth.passwords import (
     MAX_PASSWORD_BYTES,
@@ -17,7 +16,6 @@ from homeport.auth.passwords import (
     password_fingerprint,
 )
 from homeport.auth.secret import Secret
-from homeport.auth.signing_keys import utc_now
 from homeport.db.engine import Database
 from homeport.db.login_failures import (
     LoginSubjects,
@@ -52,7 +50,7 @@ class PasswordLogin:
         database: Database,
         accounts: Accounts,
         passwords: Passwords,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Clock = utc_now,
     ) -> None:
         self._database = database
         self._accounts = accounts

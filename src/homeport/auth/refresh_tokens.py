@@ -2,13 +2,12 @@
 
 import hashlib
 import secrets
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from homeport.auth.accounts import Account, Accounts
+from homeport.auth.clock import Clock, utc_now
 from homeport.auth.errors import RefreshTokenInvalidError
 from homeport.auth.secret import Secret
-from homeport.auth.signing_keys import utc_now
 from homeport.db.engine import Database
 from homeport.db.refresh_tokens import (
     StoredRefreshToken,
@@ -38,7 +37,7 @@ class RefreshTokens:
         database: Database,
         accounts: Accounts,
         service: str,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Clock = utc_now,
     ) -> None:
         self._database = database
         self._accounts = accounts

@@ -1,12 +1,12 @@
 """The keys that sign access tokens: kept sealed in the database, shared by all workers."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from joserfc.jwk import ECKey
 
+from homeport.auth.clock import Clock, utc_now
 from homeport.auth.sealing import Sealer
 from homeport.db.engine import Database
 from homeport.db.signing_keys import (
@@ -23,11 +23,6 @@ VERIFIES_AFTER_RETIREMENT = timedelta(days=1, hours=1)
 _LOOK_AGAIN_AFTER_S = 1.0
 
 
-def utc_now() -> datetime:
-    """Return the time now."""
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True, slots=True)
 class SigningKey:
     """A key pair and its name in token headers."""
@@ -42,7 +37,7 @@ class SigningKeys:
     A rotated key still verifies for a day and an hour, longer than any access token lives.
     """
 
-    def __init__(self, database: Database, sealer: Sealer, clock: Callable[[], datetime] = utc_now) -> None:
+    def __init__(self, database: Database, sealer: Sealer, clock: Clock = utc_now) -> None:
         self._database = database
         self._sealer = sealer
         self._clock = clock

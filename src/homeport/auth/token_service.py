@@ -8,6 +8,7 @@ from homeport.auth.access_tokens import AccessTokens, TokenSubject
 from homeport.auth.accounts import Account
 from homeport.auth.authentication import parse_basic_credentials
 from homeport.auth.bounded_cache import BoundedCache
+from homeport.auth.clock import utc_now
 from homeport.auth.errors import (
     CredentialsMalformedError,
     LoginSlowedDownError,
@@ -19,7 +20,6 @@ from homeport.auth.login_event import LoginEvent, LoginOutcome, LoginRecorder, R
 from homeport.auth.password_login import PasswordLogin
 from homeport.auth.refresh_tokens import RefreshTokens
 from homeport.auth.secret import Secret
-from homeport.auth.signing_keys import utc_now
 from homeport.db.engine import Database
 from homeport.db.repositories import find_visibilities, project_of
 from homeport.oci.name import is_repository_name

@@ -1,5 +1,6 @@
 """The registry under examination: one server per test worker, seeded as the tables ask."""
 
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -26,3 +27,14 @@ def registry(homeport_server: HomeportServer) -> Registry:
 def exam(registry: Registry) -> Exam:
     """Return what runs rows against the shared registry."""
     return Exam(registry)
+
+
+@pytest.fixture(scope="session")
+def sparse_exam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exam]:
+    """Return what runs rows against a registry that takes sparse indexes."""
+    directory = tmp_path_factory.mktemp("sparse")
+    server = HomeportServer(directory, environment={"HOMEPORT_SPARSE_INDEXES": "true"}, workers=1)
+    try:
+        yield Exam(registry_of(server.start()))
+    finally:
+        server.stop()

@@ -50,6 +50,7 @@ class Step:
     content: bytes | None = None
     json: object = None
     codes: tuple[str, ...] = ()
+    tags: tuple[str, ...] | None = None
     save: str = ""
 
 
@@ -170,6 +171,8 @@ class Exam:
             check_header(answer, name, wanted, shown)
         if step.codes:
             assert answer.codes() == list(step.codes), shown
+        if step.tags is not None:
+            assert answer.json()["tags"] == list(step.tags), shown
         if step.content is not None:
             assert answer.body == step.content, where
         if step.json is not None:

@@ -101,7 +101,7 @@ METHODS = [
         post(
             f"{UPLOADS}0123",
             405,
-            want={"Allow": frozenset({"DELETE", "GET", "PATCH", "PUT"})},
+            want={"Allow": READ_ONLY | {"DELETE", "PATCH", "PUT"}},
             codes=("UNSUPPORTED",),
         ),
     ),
@@ -148,7 +148,7 @@ ONE_COMPONENT = [
         ),
     ),
     case(
-        "one component: manifest DELETE", delete("/v2/nginx/manifests/latest", 400, codes=("NAME_INVALID",))
+        "one component: manifest DELETE", delete("/v2/nginx/manifests/latest", 404, codes=("NAME_UNKNOWN",))
     ),
 ]
 

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, select
 
 from homeport.db.dialect import insert_or_replace, locked
 from homeport.db.schema import login_address, login_failure, user_account
-from homeport.rules.login_throttle import Failures, LoginHistory, count_failure
+from homeport.rules.login_throttle import Failures, LoginHistory, count_failure, counts_for_address
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,25 +60,31 @@ def find_login_history(connection: Connection, subjects: LoginSubjects, user_id:
 def record_login_failure(
     connection: Connection, subjects: LoginSubjects, now: datetime, *, is_known_address: bool
 ) -> None:
-    """Count a wrong password: for the pair, and for address and account unless they know each other."""
-    counted = [subjects.pair]
-    if not is_known_address:
-        counted += [subjects.by_account, subjects.by_address]
-    for subject in counted:
-        row = connection.execute(
-            locked(
-                connection,
-                select(login_failure.c.failures, login_failure.c.last_failure_at).where(
-                    login_failure.c.subject == subject
-                ),
-            )
-        ).first()
-        failures = count_failure(Failures() if row is None else Failures(*row), now)
-        insert_or_replace(
+    """Count a wrong password: for the pair, and for account and address unless they know each other."""
+    pair = _count(connection, subjects.pair, now)
+    if is_known_address:
+        return
+    _count(connection, subjects.by_account, now)
+    if counts_for_address(pair):
+        _count(connection, subjects.by_address, now)
+
+
+def _count(connection: Connection, subject: str, now: datetime) -> Failures:
+    row = connection.execute(
+        locked(
             connection,
-            login_failure,
-            {"subject": subject, "failures": failures.count, "last_failure_at": failures.last_at},
+            select(login_failure.c.failures, login_failure.c.last_failure_at).where(
+                login_failure.c.subject == subject
+            ),
         )
+    ).first()
+    failures = count_failure(Failures() if row is None else Failures(*row), now)
+    insert_or_replace(
+        connection,
+        login_failure,
+        {"subject": subject, "failures": failures.count, "last_failure_at": failures.last_at},
+    )
+    return failures
 
 
 def record_login_success(

@@ -25,9 +25,9 @@ class Failures:
 class LoginHistory:
     """What is known before a password is checked.
 
-    `pair` counts the account's failures from this address, `address` those of any account from it, and
-    `account` the account's from any address. `last_success_at` is when the account last signed in from this
-    address, to the day.
+    `pair` counts the account's failures from this address, `address` the first ones of each account from it,
+    and `account` the account's from any address. `last_success_at` is when the account last signed in
+    from this address, to the day.
     """
 
     pair: Failures = Failures()
@@ -79,6 +79,15 @@ def count_failure(failures: Failures, now: datetime) -> Failures:
     if failures.last_at is None or now - failures.last_at >= FORGET_AFTER:
         return Failures(1, now)
     return Failures(failures.count + 1, max(now, failures.last_at))
+
+
+def counts_for_address(pair: Failures) -> bool:
+    """Tell whether a pair's latest failure, counted in `pair`, counts for its address as well.
+
+    Only the first ones do: the address counts how many accounts are tried from it, so one job that repeats
+    an old password for days does not close it.
+    """
+    return pair.count <= _PAIR.free_failures
 
 
 def retry_after_s(wait: timedelta) -> int:

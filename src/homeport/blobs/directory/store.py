@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 
-from homeport.blobs.directory.files import make_directory, storage_errors, sync_directory
+from homeport.blobs.directory.files import DIRECTORY_MODE, make_directory, storage_errors, sync_directory
 from homeport.blobs.directory.intake import Intake, Threads
 from homeport.blobs.directory.session import (
     NOTE_SUFFIX,
@@ -32,6 +32,7 @@ from homeport.blobs.store import (
 )
 from homeport.oci.digest import ALGORITHMS, Digest, DigestInvalidError, parse_digest
 
+_SHARDS = 256
 _THREADS = 16
 _READ_BYTES = 1024 * 1024
 _PROBE_BYTES = 4096
@@ -55,7 +56,6 @@ class DirectoryStore:
         self._blobs = root / "blobs"
         self._uploads = root / "uploads"
         self._threads = Threads(root, _THREADS)
-        self._durable_directories: set[Path] = set()
         self._running: OrderedDict[Path, RunningHash] = OrderedDict()
         self._boot_id = _boot_id()
 
@@ -175,8 +175,14 @@ class DirectoryStore:
     def _make_directories(self) -> None:
         if not self._root.is_dir():
             make_directory(self._root)
-        for directory in (self._uploads, self._blobs, *(self._blobs / name for name in ALGORITHMS)):
+        for directory in (self._uploads, self._blobs):
             make_directory(directory)
+        for algorithm in ALGORITHMS:
+            make_directory(self._blobs / algorithm)
+            # All of them now and synced once, so that a commit need not make and sync its own.
+            for number in range(_SHARDS):
+                (self._blobs / algorithm / f"{number:02x}").mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+            sync_directory(self._blobs / algorithm)
 
     def _write_probe(self) -> None:
         path = self._session_path(str(uuid.uuid4()), _NO_OWNER)
@@ -238,21 +244,14 @@ class DirectoryStore:
 
     def _publish(self, path: Path, digest: Digest) -> None:
         target = self._blob_path(digest)
-        self._make_shard(target.parent)
         try:
             path.rename(target)
         except FileNotFoundError:
             if not path.exists():
                 raise UploadUnknownError from None
-            self._durable_directories.discard(target.parent)
-            self._make_shard(target.parent)
+            make_directory(target.parent)
             path.rename(target)
         sync_directory(target.parent)
-
-    def _make_shard(self, shard: Path) -> None:
-        if shard not in self._durable_directories:
-            make_directory(shard)
-            self._durable_directories.add(shard)
 
     def _expire_uploads(self, older_than: datetime) -> int:
         count = 0
@@ -279,7 +278,7 @@ class DirectoryStore:
     def _session_path(self, upload_id: str, owner: str) -> Path:
         if _UPLOAD_ID.fullmatch(upload_id) is None:
             raise UploadUnknownError
-        key = hashlib.sha256(owner.encode()).hexdigest()[:32]
+        key = hashlib.sha256(owner.encode(errors="surrogatepass")).hexdigest()[:32]
         return self._uploads / f"{upload_id}.{key}"
 
     def _keep_running(self, path: Path, running: RunningHash | None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from bench.figures import Budget, Line, Spread
 
-_NAME_WIDTH = 18
+_NAME_WIDTH = 25
 
 
 def format_lines(lines: Sequence[Line], own_name: str) -> str:

@@ -175,9 +175,19 @@ async def opened_store(settings: Settings) -> AsyncIterator[BlobStore]:
         await store.close()
 
 
-def build_site(settings: Settings, database: Database, store: BlobStore, journal: PullJournal) -> Site:
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a web worker holds open."""
+
+    database: Database
+    store: BlobStore
+    journal: PullJournal
+    metrics: Metrics
+
+
+def build_site(settings: Settings, resources: Resources) -> Site:
     """Return the ASGI application of one web worker."""
-    metrics = Metrics()
+    database, store, metrics = resources.database, resources.store, resources.metrics
     forwarding = Forwarding(settings.proxy_networks, settings.external_url)
     recorder = Recorder(database)
     accounts = Accounts(database)
@@ -194,9 +204,10 @@ def build_site(settings: Settings, database: Database, store: BlobStore, journal
     puller = Puller(database, store)
     deleter = Deleter(database)
     pusher = Pusher(database, allows_sparse=settings.sparse_indexes)
-    manifests = Manifests(access, puller, pusher, deleter, journal)
+    manifests = Manifests(access, puller, pusher, deleter, resources.journal)
     manifests.max_bytes = settings.manifest_max_bytes
     registry = RegistryApp(
+        database,
         access,
         (
             manifests,
@@ -249,8 +260,9 @@ async def _serve_web(settings: Settings, host: str, port: int, tls: Tls | None) 
 
     async with opened(settings) as database, opened_store(settings) as store:
         journal = PullJournal(journal_directory(settings), is_synced=settings.audit_sync)
+        metrics = Metrics()
         server = Server(
-            build_site(settings, database, store, journal),
+            build_site(settings, Resources(database, store, journal, metrics)),
             address=host,
             port=port,
             interface=Interfaces.ASGINL,
@@ -275,7 +287,10 @@ async def _serve_web(settings: Settings, host: str, port: int, tls: Tls | None) 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, server.stop)
         try:
-            await server.serve()
+            async with asyncio.TaskGroup() as group:
+                flusher = group.create_task(metrics.flush_regularly())
+                await server.serve()
+                flusher.cancel()
         finally:
             journal.close()
 

@@ -63,10 +63,10 @@ class Puller:
         self._bodies: OrderedDict[str, bytes] = OrderedDict()
         self._bodies_bytes = 0
 
-    def cached_manifest(self, name: str, reference: str) -> PulledManifest | None:
-        """Return the manifest when it is known without asking the database anything but its version."""
+    def cached_manifest(self, name: str, reference: str, version: int) -> PulledManifest | None:
+        """Return the manifest when it is known from before and the database still has this version."""
         entry = self._manifests.get((name, reference))
-        if entry is None or entry[0] != self._database.version():
+        if entry is None or entry[0] != version:
             return None
         return entry[1]
 

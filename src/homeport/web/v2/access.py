@@ -1,7 +1,5 @@
 """Who calls, and may they? Authentication, challenges and denials under /v2."""
 
-from dataclasses import dataclass
-
 from homeport.auth.authentication import Authentication, Authenticator
 from homeport.auth.errors import AuthenticationError
 from homeport.db.repositories import Location
@@ -37,12 +35,21 @@ class ChallengeError(OciError):
         self.error = error
 
 
-@dataclass(frozen=True, slots=True)
 class Caller:
     """Who sent a request, and what its token was issued for."""
 
-    authentication: Authentication
-    actor: Actor
+    __slots__ = ("_address", "_request", "authentication")
+
+    def __init__(self, authentication: Authentication, request: Request, address: str) -> None:
+        self.authentication = authentication
+        self._request = request
+        self._address = address
+
+    @property
+    def actor(self) -> Actor:
+        """The facts for audit records."""
+        principal = self.authentication.principal
+        return _actor(self._request, principal.name, principal.auth_method, self._address)
 
     @property
     def sees_everything(self) -> bool:
@@ -65,7 +72,11 @@ class Access:
         when the account may never do it; a private repository looks to strangers like one that does not
         exist. Names without a project are refused here, the same to everybody.
         """
-        caller = await self._identify(request, (self._scope(location, action),))
+        header = request.headers.get(b"authorization")
+        authentication = self._authenticator.authenticate_cached(header, request.version)
+        if authentication is None:
+            authentication = await self._verify(request, header, (_scope(location, action),))
+        caller = self._caller(request, authentication)
         if self.is_allowed(caller, location, action):
             if "/" not in location.repository_name:
                 raise _nameless(location.repository_name, action)
@@ -115,27 +126,31 @@ class Access:
 
     async def _identify(self, request: Request, scopes: tuple[Scope, ...]) -> Caller:
         header = request.headers.get(b"authorization")
-        address = self._forwarding.client_address(request.scope, request.headers)
-        authentication = self._authenticator.authenticate_cached(header)
+        authentication = self._authenticator.authenticate_cached(header, request.version)
         if authentication is None:
-            try:
-                authentication = await self._authenticator.authenticate(header, address)
-            except AuthenticationError as error:
-                actor = self._actor(request, error.account, "", address)
-                record = actor.record("login", Target(), outcome="failure", detail=str(error))
-                await self._recorder.record(record)
-                raise ChallengeError(scopes, error="invalid_token", message=str(error)) from error
-        principal = authentication.principal
-        return Caller(authentication, self._actor(request, principal.name, principal.auth_method, address))
+            authentication = await self._verify(request, header, scopes)
+        return self._caller(request, authentication)
 
-    def _actor(self, request: Request, principal: str, method: str, address: str) -> Actor:
-        agent = request.headers.get(b"user-agent", b"")[:512].decode("latin-1")
-        return Actor(principal, method, address, agent, request.request_id)
+    def _caller(self, request: Request, authentication: Authentication) -> Caller:
+        address = self._forwarding.client_address(request.scope, request.headers)
+        return Caller(authentication, request, address)
+
+    async def _verify(
+        self, request: Request, header: bytes | None, scopes: tuple[Scope, ...]
+    ) -> Authentication:
+        address = self._forwarding.client_address(request.scope, request.headers)
+        try:
+            return await self._authenticator.authenticate(header, address)
+        except AuthenticationError as error:
+            actor = _actor(request, error.account, "", address)
+            record = actor.record("login", Target(), outcome="failure", detail=str(error))
+            await self._recorder.record(record)
+            raise ChallengeError(scopes, error="invalid_token", message=str(error)) from error
 
     async def _refuse(self, caller: Caller, location: Location, action: RepositoryAction) -> None:
         authentication = caller.authentication
         principal = authentication.principal
-        scope = self._scope(location, action)
+        scope = _scope(location, action)
         if _is_stranger(authentication):
             raise ChallengeError((scope,))
         may_at_all = action in repository_actions(principal, _facts(location))
@@ -154,9 +169,15 @@ class Access:
             hint="ask an administrator of the project for access",
         )
 
-    def _scope(self, location: Location, action: RepositoryAction) -> Scope:
-        actions = {RepositoryAction.PULL, action} if action is RepositoryAction.PUSH else {action}
-        return Scope(REPOSITORY, location.repository_name, frozenset(map(str, actions)))
+
+def _actor(request: Request, principal: str, method: str, address: str) -> Actor:
+    agent = request.headers.get(b"user-agent", b"")[:512].decode("latin-1")
+    return Actor(principal, method, address, agent, request.request_id)
+
+
+def _scope(location: Location, action: RepositoryAction) -> Scope:
+    actions = {RepositoryAction.PULL, action} if action is RepositoryAction.PUSH else {action}
+    return Scope(REPOSITORY, location.repository_name, frozenset(map(str, actions)))
 
 
 def _is_stranger(authentication: Authentication) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from homeport.db.engine import Database
 from homeport.errors import HomeportError
 from homeport.oci.errors import OciErrorCode
 from homeport.oci.name import NameInvalidError, is_repository_name
@@ -34,6 +35,7 @@ class RegistryApp:
 
     def __init__(
         self,
+        database: Database,
         access: Access,
         handlers: tuple[Manifests, Blobs, UploadHandlers, Lists],
         metrics: Metrics,
@@ -41,6 +43,7 @@ class RegistryApp:
         body_timeout_s: float,
     ) -> None:
         manifests, blobs, uploads, lists = handlers
+        self._database = database
         self._access = access
         self._metrics = metrics
         self._body_timeout_s = body_timeout_s
@@ -78,6 +81,7 @@ class RegistryApp:
         if given_id and len(given_id) <= _MAX_REQUEST_ID and given_id.replace("-", "").isalnum():
             request.request_id = given_id
         try:
+            request.version = self._database.version()
             await self._dispatch(request, route)
         except ClientDisconnectedError:
             request.status = 499

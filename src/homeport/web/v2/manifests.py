@@ -29,7 +29,7 @@ class Manifests:
     async def get(self, request: Request, route: Route) -> None:
         """Answer GET and HEAD; a GET is in the journal before the answer leaves."""
         name, reference = route.name, route.argument
-        pulled = self._puller.cached_manifest(name, reference)
+        pulled = self._puller.cached_manifest(name, reference, request.version)
         if pulled is not None:
             caller = await self._access.require(request, pulled.location, RepositoryAction.PULL)
         else:

@@ -49,6 +49,7 @@ class Request:
         "request_id",
         "scope",
         "status",
+        "version",
     )
 
     def __init__(
@@ -59,6 +60,7 @@ class Request:
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.request_id = request_id
         self.body_timeout_s = body_timeout_s
+        self.version = 0
         self.status = 0
         self.received_bytes = 0
         self.is_answered = False

@@ -45,32 +45,22 @@ class Profiler:
     def _commands(self, row: str, pid: int) -> Iterator[list[str]]:
         base = self.directory / row
         if py_spy := find_py_spy():
-            command = [
-                py_spy,
-                "record",
-                "--pid",
-                str(pid),
-                "--subprocesses",
-                "--rate",
-                "200",
-                "--nonblocking",
-            ]
-            yield [*command, "--format", "flamegraph", "--output", f"{base}.py-spy.svg"]
+            how = ["--subprocesses", "--nonblocking", "--rate", "100", "--format", "flamegraph"]
+            yield [py_spy, "record", "--pid", str(pid), *how, "--output", f"{base}.py-spy.svg"]
         if perf := shutil.which("perf"):
             pids = ",".join(str(child) for child in process_tree(pid))
-            yield [perf, "record", "-g", "-F", "499", "-p", pids, "-o", f"{base}.perf.data"]
+            yield [perf, "record", "-g", "-F", "199", "-p", pids, "-o", f"{base}.perf.data"]
 
     def _report(self, row: str) -> None:
         recorded = self.directory / f"{row}.perf.data"
         perf = shutil.which("perf")
         if perf and recorded.exists():
+            command = [perf, "report", "--stdio", "--no-children", "-g", "none", "-i", str(recorded)]
             with (self.directory / f"{row}.perf.txt").open("wb") as report:
-                subprocess.run(
-                    [perf, "report", "--stdio", "--no-children", "-g", "none", "-i", str(recorded)],
-                    stdout=report,
-                    stderr=subprocess.DEVNULL,
-                    check=False,
-                )
+                for order in ("dso", "dso,symbol"):
+                    subprocess.run(
+                        [*command, "--sort", order], stdout=report, stderr=subprocess.DEVNULL, check=False
+                    )
 
 
 def find_py_spy() -> str | None:

@@ -1,5 +1,8 @@
 """Rows `blob-push`, `image-push` and `skopeo-push`: what pushing costs."""
 
+import dataclasses
+import hashlib
+import os
 import shutil
 import subprocess
 import time
@@ -9,7 +12,7 @@ from pathlib import Path
 
 from bench.client import Connection
 from bench.content import make_image, renew, write_layout, write_random
-from bench.figures import Line, at_least
+from bench.figures import Line, at_least, spread
 from bench.harness import MIB, Bench
 from bench.processes import cpu_seconds
 from bench.pushing import push_image, push_scope, send_file
@@ -42,12 +45,29 @@ def measure_blob(bench: Bench) -> list[Line]:
         return {"speed": bench.scale.blob_bytes / MIB / elapsed_s, "cpu_s": cpu_s}
 
     result = bench.compare(BLOB_ROW, (bench.own, bench.peer), measure)
+    bare = spread([_write_bare(path, bench.directory / "bare.bin") for _ in range(bench.scale.rounds)])
     path.unlink()
     what = f"blob push, {bench.scale.blob_bytes // MIB} MiB monolithic"
+    line = result.line("speed", what, "MiB/s", at_least(2))
     return [
-        result.line("speed", what, "MiB/s", at_least(2)),
+        dataclasses.replace(line, peers={**line.peers, "no server": bare}),
         result.line("cpu_s", f"{what}, server CPU", "s"),
     ]
+
+
+def _write_bare(source: Path, target: Path) -> float:
+    """Hash, write and flush the file as a store must, without a server, and return MiB per second."""
+    begin = time.perf_counter()
+    digest, size_bytes = hashlib.sha256(), 0
+    with source.open("rb") as reader, target.open("wb") as writer:
+        while chunk := reader.read(MIB):
+            digest.update(chunk)
+            size_bytes += writer.write(chunk)
+        writer.flush()
+        os.fsync(writer.fileno())
+    elapsed_s = time.perf_counter() - begin
+    target.unlink()
+    return size_bytes / MIB / elapsed_s
 
 
 def measure_image(bench: Bench) -> list[Line]:

@@ -55,6 +55,7 @@ from homeport.web.v2.manifests import Manifests
 from homeport.web.v2.uploads import UploadHandlers
 
 _JOBS_GRACE_S = 15.0
+_JOBS_NICENESS = 5  # clients come first
 _JOURNALS_PAUSE_S = 0.5
 _EXPIRY_PAUSE_S = 60.0
 _PUBLIC_PROJECT = "library"
@@ -296,6 +297,7 @@ async def _serve_web(settings: Settings, host: str, port: int, tls: Tls | None) 
 
 
 def _run_jobs(settings: Settings) -> None:
+    os.nice(_JOBS_NICENESS)
     asyncio.run(_serve_jobs(settings))
 
 

@@ -1,13 +1,13 @@
 """Audit records: written once, never changed."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
 
 from homeport.db.dialect import insert_or_replace
-from homeport.db.schema import audit_record, journal_position
+from homeport.db.schema import EPOCH, MICROSECOND, audit_record, journal_position
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +63,34 @@ _FIELDS = (
 
 
 def add_records(connection: Connection, records: Sequence[AuditRecord]) -> None:
-    """Append the records."""
-    if records:
-        connection.execute(insert(audit_record), [asdict(record) for record in records])
+    """Append the records.
+
+    Goes to the driver with ready rows: busy servers bring tens of thousands of pulls a second here.
+    """
+    if not records:
+        return
+    compiled = insert(audit_record).compile(dialect=connection.dialect, column_keys=_FIELDS)
+    if compiled.positiontup != list(_FIELDS):
+        raise AssertionError(compiled.positiontup)
+    rows = [
+        (
+            (record.recorded_at - EPOCH) // MICROSECOND,
+            record.operation,
+            record.outcome,
+            record.principal,
+            record.auth_method,
+            record.client_address,
+            record.user_agent,
+            record.request_id,
+            record.project,
+            record.repository,
+            record.reference,
+            record.digest,
+            record.detail,
+        )
+        for record in records
+    ]
+    connection.exec_driver_sql(compiled.string, rows)
 
 
 def list_records(

@@ -11,6 +11,7 @@ import orjson
 
 from homeport.db.audit import AuditRecord
 from homeport.db.repositories import project_of
+from homeport.db.schema import EPOCH
 from homeport.errors import HomeportError
 
 SUFFIX = ".pulls"
@@ -18,7 +19,6 @@ SUFFIX = ".pulls"
 _MAX_SEGMENT_BYTES = 64 * 1024 * 1024
 _MAX_SEGMENT_AGE_S = 300.0
 _FIELDS = 9
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class JournalError(HomeportError):
@@ -110,7 +110,7 @@ def parse_lines(content: bytes) -> Iterator[AuditRecord]:
             continue
         repository = str(values[6])
         yield AuditRecord(
-            recorded_at=_EPOCH + timedelta(microseconds=values[0]),
+            recorded_at=EPOCH + timedelta(microseconds=values[0]),
             operation="pull",
             outcome="success",
             principal=values[1],

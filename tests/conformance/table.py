@@ -191,7 +191,11 @@ def _fill(step: Step, names: dict[str, str]) -> Step:
         name: string.Template(wanted).safe_substitute(names) if isinstance(wanted, str) else wanted
         for name, wanted in step.want.items()
     }
-    return replace(step, target=string.Template(step.target).safe_substitute(names), want=want)
+    target = string.Template(step.target).safe_substitute(names)
+    wanted = step.json
+    if isinstance(wanted, dict) and isinstance(wanted.get("name"), str):
+        wanted = {**wanted, "name": string.Template(wanted["name"]).safe_substitute(names)}
+    return replace(step, target=target, want=want, json=wanted)
 
 
 def check_header(answer: Answer, name: str, wanted: Wanted, shown: str) -> None:

@@ -1,12 +1,22 @@
 """The registry under examination: one server per test worker, seeded as the tables ask."""
 
+import asyncio
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import create_engine
 from tests.conformance.table import Exam
+from tests.conformance.tokens import TokenClient
 from tests.conformance.wire import Registry
 from tests.servers import HomeportServer
+
+from homeport.auth.passwords import Passwords
+from homeport.auth.secret import Secret
+from homeport.db.users import add_user
+
+OTHER_USER, OTHER_PASSWORD = "reader", "Reader-4-tests"
 
 
 def registry_of(server: HomeportServer) -> Registry:
@@ -27,6 +37,28 @@ def registry(homeport_server: HomeportServer) -> Registry:
 def exam(registry: Registry) -> Exam:
     """Return what runs rows against the shared registry."""
     return Exam(registry)
+
+
+@pytest.fixture(scope="session")
+def other_user(homeport_server: HomeportServer) -> None:
+    """Make an account without any role, straight in the database: there is no other way yet."""
+    password_hash = asyncio.run(Passwords().hash(Secret(OTHER_PASSWORD)))
+    engine = create_engine(f"sqlite:///{homeport_server.data / 'homeport.db'}")
+    try:
+        with engine.begin() as connection:
+            assert add_user(connection, OTHER_USER, password_hash, datetime.now(UTC), is_sysadmin=False)
+    finally:
+        engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def own_tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenClient]:
+    """Return a client of a token service that this module alone fails to sign in to."""
+    server = HomeportServer(tmp_path_factory.mktemp("logins"), workers=1)
+    try:
+        yield TokenClient(registry_of(server.start()))
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

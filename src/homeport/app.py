@@ -1,6 +1,7 @@
 """The composition root: builds the server from its parts, and nothing else does."""
 
 import asyncio
+import getpass
 import os
 import signal
 import sys
@@ -30,7 +31,8 @@ from homeport.config import Settings
 from homeport.db.audit import AuditFilter, AuditRecord, list_records
 from homeport.db.engine import Database, open_database
 from homeport.db.repositories import ensure_project
-from homeport.db.upgrade import current_revision, upgrade_database
+from homeport.db.signing_keys import StoredSigningKey, list_signing_keys
+from homeport.db.upgrade import HEAD, current_revision, upgrade_database
 from homeport.errors import HomeportError
 from homeport.jobs.journals import drain_journals
 from homeport.jobs.worker import Chore, run_chores
@@ -58,6 +60,7 @@ _JOBS_GRACE_S = 15.0
 _JOBS_NICENESS = 5  # clients come first
 _JOURNALS_PAUSE_S = 0.5
 _EXPIRY_PAUSE_S = 60.0
+_CLEANING_PAUSE_S = 600.0
 _PUBLIC_PROJECT = "library"
 _SERVICE = "homeport"
 
@@ -192,14 +195,8 @@ def build_site(settings: Settings, resources: Resources) -> Site:
     forwarding = Forwarding(settings.proxy_networks, settings.external_url)
     recorder = Recorder(database)
     accounts = Accounts(database)
-    secret = settings.secret_key
-    sealer = Sealer(
-        load_instance_secret(
-            settings.data / "secrets", Secret(secret.get_secret_value()) if secret is not None else None
-        )
-    )
     audience = TokenAudience(_SERVICE, _SERVICE, timedelta(seconds=settings.token_ttl_s))
-    tokens = AccessTokens(SigningKeys(database, sealer), audience)
+    tokens = AccessTokens(SigningKeys(database, _sealer(settings)), audience)
     login = PasswordLogin(database, accounts, Passwords())
     access = Access(Authenticator(database, accounts, tokens, login), forwarding, recorder)
     puller = Puller(database, store)
@@ -325,8 +322,9 @@ def journal_directory(settings: Settings) -> Path:
     return settings.data / "journal"
 
 
-async def read_audit(settings: Settings, wanted: AuditFilter, limit: int) -> list[tuple[int, AuditRecord]]:
-    """Return up to `limit` audit records, the newest first, with everything that the journals hold.
+@asynccontextmanager
+async def opened_existing(settings: Settings) -> AsyncIterator[Database]:
+    """Open the database of a server that ran before, for a command beside it.
 
     Raises HomeportError when there is no server's data where the settings point.
     """
@@ -335,7 +333,37 @@ async def read_audit(settings: Settings, wanted: AuditFilter, limit: int) -> lis
             f"there is no Homeport data in {settings.data}", hint="name the directory with --data"
         )
     async with opened(settings) as database:
-        if await database.read(current_revision) is None:
-            raise HomeportError("the database is empty", hint="start the server once: homeport serve")
+        if await database.read(current_revision) != HEAD:
+            raise HomeportError(
+                "the database does not have this version's schema",
+                hint="start the server once: homeport serve",
+            )
+        yield database
+
+
+async def read_audit(settings: Settings, wanted: AuditFilter, limit: int) -> list[tuple[int, AuditRecord]]:
+    """Return up to `limit` audit records, the newest first, with everything that the journals hold."""
+    async with opened_existing(settings) as database:
         await drain_journals(database, journal_directory(settings))
         return await database.read(list_records, wanted, limit=limit)
+
+
+async def rotate_signing_key(settings: Settings) -> str:
+    """Sign new access tokens with a new key and return its id; the change is in the audit records."""
+    async with opened_existing(settings) as database:
+        kid = await SigningKeys(database, _sealer(settings)).rotate()
+        actor = Actor(getpass.getuser(), "local", "", "homeport keys rotate", os.urandom(8).hex())
+        await Recorder(database).record(actor.record("rotate_key", Target(reference=kid)))
+        return kid
+
+
+async def read_signing_keys(settings: Settings) -> list[StoredSigningKey]:
+    """Return the keys that access tokens are signed and verified with."""
+    async with opened_existing(settings) as database:
+        return await database.read(list_signing_keys)
+
+
+def _sealer(settings: Settings) -> Sealer:
+    secret = settings.secret_key
+    given = Secret(secret.get_secret_value()) if secret is not None else None
+    return Sealer(load_instance_secret(settings.data / "secrets", given))

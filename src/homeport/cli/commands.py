@@ -3,6 +3,7 @@
 import typer
 
 from homeport.cli.audit import audit
+from homeport.cli.keys import keys
 from homeport.cli.serve import serve
 from homeport.cli.trust import trust
 from homeport.cli.version import version
@@ -21,5 +22,6 @@ def build() -> typer.Typer:
     app.command()(serve)
     app.command()(audit)
     app.command()(trust)
+    app.add_typer(keys, name="keys")
     app.command()(version)
     return app

@@ -78,10 +78,11 @@ def measure_image(bench: Bench) -> list[Line]:
         figures: dict[str, float] = {}
         for connections, key in ((_PARALLEL, "parallel"), (1, "single")):
             images = [make_image(_LAYERS, _LAYER_BYTES) for _ in range(bench.scale.images)]
-            begin = time.perf_counter()
+            cpu_before, begin = cpu_seconds(server.pid), time.perf_counter()
             for image in images:
                 push_image(server, "bench/images", f"t{next(numbers)}", image, connections)
             figures[key] = bench.scale.images / (time.perf_counter() - begin)
+            figures[f"{key}_cpu_ms"] = (cpu_seconds(server.pid) - cpu_before) * 1000 / bench.scale.images
         return figures
 
     result = bench.compare(IMAGE_ROW, (bench.own, bench.peer), measure)
@@ -89,6 +90,7 @@ def measure_image(bench: Bench) -> list[Line]:
     return [
         result.line("parallel", f"{what}, {_PARALLEL} connections", "images/s", at_least(2)),
         result.line("single", f"{what}, one connection", "images/s", at_least(2)),
+        result.line("single_cpu_ms", f"{what}, one connection, server CPU an image", "ms"),
     ]
 
 

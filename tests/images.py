@@ -20,6 +20,7 @@ MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
 LAYER_TYPE = "application/vnd.oci.image.layer.v1.tar+gzip"
+CREATED = "2026-01-01T00:00:00Z"
 BUILD_TIMEOUT_S = 900
 _REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -92,7 +93,9 @@ class OciLayout:
         config = {
             "architecture": architecture,
             "os": "linux",
+            "created": CREATED,
             "config": {"Cmd": ["/bin/true"]},
+            "history": [{"created": CREATED, "created_by": ", ".join(files)} for files in layers],
             "rootfs": {
                 "type": "layers",
                 "diff_ids": [f"sha256:{hashlib.sha256(archive).hexdigest()}" for archive in archives],

@@ -55,6 +55,14 @@ def repository(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
+def public_repository(repository: str) -> str:
+    """Return a name in the project from which everybody may pull; docker-registry has no such thing."""
+    if PEER != "homeport":
+        pytest.skip("docker-registry has no public projects")
+    return f"library/{repository.replace('/', '-')}"
+
+
+@pytest.fixture
 def shell(tmp_path: Path) -> Shell:
     """Return a shell whose programs write below this test's directory alone."""
     return make_shell(tmp_path / "shell")

@@ -147,6 +147,12 @@ class BlobStore(Protocol):
         Blobs that come or go meanwhile may or may not be among them.
         """
 
+    def strays(self) -> AsyncIterator[str]:
+        """Yield the names of what lies where blobs are kept and is none, for people to look at.
+
+        Nothing that this store does leaves such a thing behind, and nothing ever reads it.
+        """
+
     async def open_upload(self, owner: str, algorithm: str | None = None) -> str:
         """Begin an upload session and return its id, which nobody can guess and a URL holds as one segment.
 
@@ -157,6 +163,9 @@ class BlobStore(Protocol):
 
     async def upload_status(self, upload_id: str, owner: str) -> UploadStatus:
         """Return what has arrived so far, also while more is arriving. Raises UploadUnknownError."""
+
+    def uploads(self) -> AsyncIterator[UploadStatus]:
+        """Yield the status of every upload session, of all owners, in no promised order."""
 
     async def append(
         self, upload_id: str, owner: str, chunks: AsyncIterator[bytes], *, offset: int | None

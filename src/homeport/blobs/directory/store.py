@@ -32,7 +32,7 @@ from homeport.blobs.store import (
 )
 from homeport.oci.digest import ALGORITHMS, Digest, DigestInvalidError, parse_digest
 
-_SHARDS = 256
+_SHARDS = frozenset(f"{number:02x}" for number in range(256))
 _THREADS = 16
 _READ_BYTES = 1024 * 1024
 _PROBE_BYTES = 4096
@@ -41,6 +41,7 @@ _NO_OWNER = ""
 
 _UPLOAD_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _SESSION_NAME = re.compile(rf"{_UPLOAD_ID.pattern}\.[0-9a-f]{{32}}")
+_SHARD_NAME = re.compile(r"[0-9a-f]{2}")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -121,6 +122,16 @@ class DirectoryStore:
                 for digest in await self._threads.run(self._list_shard, algorithm, shard):
                     yield digest
 
+    async def strays(self) -> AsyncIterator[str]:
+        """Yield the paths, from the root, of entries that no blob has; see BlobStore."""
+        for path in await self._threads.run(self._list_misplaced):
+            yield str(path.relative_to(self._root))
+        for algorithm in ALGORITHMS:
+            for number in range(_SHARDS):
+                shard = self._blobs / algorithm / f"{number:02x}"
+                for path in await self._threads.run(self._list_strays, algorithm, shard):
+                    yield str(path.relative_to(self._root))
+
     async def open_upload(self, owner: str, algorithm: str | None = None) -> str:
         """Make an empty file; see BlobStore."""
         upload_id = str(uuid.uuid4())
@@ -137,6 +148,17 @@ class DirectoryStore:
                 return status_of(self._session_path(upload_id, owner).stat())
             except FileNotFoundError:
                 raise UploadUnknownError from None
+
+    async def uploads(self) -> AsyncIterator[UploadStatus]:
+        """Yield the status of every session's file; see BlobStore."""
+        for name in await self._threads.run(os.listdir, self._uploads):
+            if _SESSION_NAME.fullmatch(name) is not None:
+                with storage_errors(self._root):
+                    try:
+                        status = status_of((self._uploads / name).stat())
+                    except FileNotFoundError:
+                        continue
+                yield status
 
     async def append(
         self, upload_id: str, owner: str, chunks: AsyncIterator[bytes], *, offset: int | None
@@ -178,11 +200,12 @@ class DirectoryStore:
         for directory in (self._uploads, self._blobs):
             make_directory(directory)
         for algorithm in ALGORITHMS:
-            make_directory(self._blobs / algorithm)
+            parent = self._blobs / algorithm
+            make_directory(parent)
             # All of them now and synced once, so that a commit need not make and sync its own.
-            for number in range(_SHARDS):
-                (self._blobs / algorithm / f"{number:02x}").mkdir(mode=DIRECTORY_MODE, exist_ok=True)
-            sync_directory(self._blobs / algorithm)
+            for name in _SHARDS.difference(path.name for path in parent.iterdir()):
+                (parent / name).mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+            sync_directory(parent)
 
     def _write_probe(self) -> None:
         path = self._session_path(str(uuid.uuid4()), _NO_OWNER)
@@ -223,6 +246,22 @@ class DirectoryStore:
                     if self._blob_path(digest) == path:
                         digests.append(digest)
         return digests
+
+    def _list_misplaced(self) -> list[Path]:
+        """Return what lies above the shards and leads to none."""
+        misplaced = [path for path in self._blobs.iterdir() if path.name not in ALGORITHMS]
+        for algorithm in ALGORITHMS:
+            for path in (self._blobs / algorithm).iterdir():
+                if _SHARD_NAME.fullmatch(path.name) is None or not path.is_dir():
+                    misplaced.append(path)
+        return misplaced
+
+    def _list_strays(self, algorithm: str, shard: Path) -> list[Path]:
+        blobs = {self._blob_path(digest) for digest in self._list_shard(algorithm, shard.name)}
+        try:
+            return [path for path in shard.iterdir() if path not in blobs or not path.is_file()]
+        except FileNotFoundError:
+            return []
 
     def _commit(self, path: Path, digest: Digest, running: RunningHash | None) -> int:
         with closing(UploadSession(path, running)) as session:

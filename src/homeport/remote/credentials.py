@@ -15,6 +15,7 @@ import orjson
 
 from homeport.errors import HomeportError
 from homeport.oci.reference import DEFAULT_REGISTRY
+from homeport.remote.errors import UsageError
 
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 MAX_FILE_BYTES = 4 * 1024 * 1024
@@ -45,10 +46,10 @@ class Credentials:
 
 
 def parse_credentials(text: str) -> Credentials:
-    """Return the credentials that `USER:PASSWORD` spells, or raise CredentialsError."""
+    """Return the credentials that `USER:PASSWORD` spells, or raise UsageError."""
     username, colon, password = text.partition(":")
     if not colon or not username:
-        raise CredentialsError("the credentials are not of the form USER:PASSWORD")
+        raise UsageError("the credentials are not of the form USER:PASSWORD")
     return Credentials(username, password)
 
 

@@ -1,6 +1,9 @@
 """Manifests as they are copied: the exact bytes that were hashed, beside what they say."""
 
+import contextlib
 from dataclasses import dataclass
+
+import orjson
 
 from homeport.oci import mediatype
 from homeport.oci.digest import Digest
@@ -56,9 +59,11 @@ def read_manifest(
 ) -> ManifestContent:
     """Return the manifest in these bytes, its digest computed from them.
 
-    Raises ContentMismatchError when the digest is not the expected one and ProtocolError for bytes that
-    are no manifest.
+    Without a media type, or with a vague one, the bytes decide. Raises ContentMismatchError when the digest
+    is not the expected one and ProtocolError for bytes that are no manifest.
     """
+    if media_type is None or is_vague(media_type):
+        media_type = guess_media_type(body)
     digest = Digest.of(body, expected.algorithm if expected is not None else "sha256")
     if expected is not None and digest != expected:
         raise ContentMismatchError(where, expected, f"the manifest has the digest {digest}")
@@ -67,3 +72,21 @@ def read_manifest(
     except ManifestInvalidError as error:
         raise ProtocolError(f"{where} has an unusable manifest: {error}", hint=error.hint) from error
     return ManifestContent(digest, manifest.media_type, body, manifest)
+
+
+def is_vague(media_type: str) -> bool:
+    """Tell whether a media type says nothing about which kind of manifest it is."""
+    essence = media_type.partition(";")[0].strip().lower()
+    return essence in {"", "application/json", mediatype.OCTET_STREAM, "text/plain"}
+
+
+def guess_media_type(body: bytes) -> str | None:
+    """Return what the bytes say that they are; by their members for OCI manifests without `mediaType`."""
+    with contextlib.suppress(orjson.JSONDecodeError):
+        document = orjson.loads(body)
+        if isinstance(document, dict) and not document.get("mediaType"):
+            if "manifests" in document:
+                return mediatype.OCI_INDEX
+            if "config" in document and "layers" in document:
+                return mediatype.OCI_MANIFEST
+    return None

@@ -1,12 +1,21 @@
 """Opening places by their location: registries (connected once per run), layouts and archives."""
 
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from platform import machine
 from typing import Self
 
+from homeport.oci.digest import Digest
+from homeport.oci.platform import Platform, parse_platform
 from homeport.oci.reference import DEFAULT_TAG, ImageReference
+from homeport.remote.archive import full_name, open_archive
+from homeport.remote.archive_writer import create_archive
 from homeport.remote.authorization import FindCredentials
 from homeport.remote.credentials import AuthFiles, Credentials
+from homeport.remote.endpoint import ImageDestination, ImageSource
+from homeport.remote.layout import open_layout
+from homeport.remote.location import ArchiveLocation, LayoutLocation, Location, RegistryLocation
 from homeport.remote.registry import Registry, RegistryOptions
 from homeport.remote.repository import RegistryRepository
 
@@ -53,6 +62,68 @@ class Registries:
         return find
 
 
-def destination_names(image: ImageReference) -> str | None:
-    """Return the tag to write: the one given, `latest` when neither tag nor digest is, else None."""
-    return image.tag if image.tag is not None or image.digest is not None else DEFAULT_TAG
+@dataclass(frozen=True, slots=True)
+class OpenSource:
+    """A source and the name of the image in it."""
+
+    place: ImageSource
+    reference: str | Digest
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDestination:
+    """A destination and the name to give the image there: a tag (see CopyRequest), or only a digest."""
+
+    place: ImageDestination
+    tag: str | None
+    digest: Digest | None
+
+
+@asynccontextmanager
+async def open_source(location: Location, registries: Registries) -> AsyncIterator[OpenSource]:
+    """Open the place of an image for reading."""
+    match location:
+        case RegistryLocation(image):
+            reference = image.digest or image.tag or DEFAULT_TAG
+            yield OpenSource(await registries.repository(image), reference)
+        case LayoutLocation(directory, name, digest):
+            yield OpenSource(await open_layout(directory, for_writing=False), digest or name)
+        case ArchiveLocation(file, name):
+            async with open_archive(file) as archive:
+                yield OpenSource(archive, name)
+
+
+@asynccontextmanager
+async def open_destination(
+    location: Location, registries: Registries, *, default_name: str = ""
+) -> AsyncIterator[OpenDestination]:
+    """Open the place for an image for writing.
+
+    An archive that gives no name takes the default one (`host/name:tag`), so that `docker load` names it.
+    """
+    match location:
+        case RegistryLocation(image):
+            has_name = image.tag is not None or image.digest is not None
+            tag = image.tag if has_name else DEFAULT_TAG
+            yield OpenDestination(await registries.repository(image), tag, image.digest)
+        case LayoutLocation(directory, name, digest):
+            yield OpenDestination(await open_layout(directory, for_writing=True), name, digest)
+        case ArchiveLocation(file, name):
+            async with create_archive(file, this_platform()) as archive:
+                yield OpenDestination(archive, full_name(name) if name else default_name, None)
+
+
+def name_of(location: Location) -> str:
+    """Return the name (`host/name:tag`) of an image that is named by a tag, else an empty text."""
+    match location:
+        case RegistryLocation(image) if image.digest is None or image.tag is not None:
+            return f"{image.registry}/{image.repository}:{image.tag or DEFAULT_TAG}"
+        case ArchiveLocation(_, name) if name:
+            return full_name(name)
+        case _:
+            return ""
+
+
+def this_platform() -> Platform:
+    """Return the platform of containers on this machine."""
+    return parse_platform(f"linux/{machine()}")

@@ -78,6 +78,11 @@ class CopyPlan:
         return sum(blob.descriptor.size_bytes for blob in self.all_blobs if blob.action is action)
 
     @property
+    def manifests_to_write(self) -> int:
+        """How many manifests will be written, referrers and the root among them."""
+        return len(self.manifests) + len(self.referrers) + self.writes_root
+
+    @property
     def is_empty(self) -> bool:
         """Whether the destination is already as it should be."""
         writes = self.writes_root or self.manifests or self.referrers

@@ -55,8 +55,6 @@ class RegistryRepository:
             raise answer_error(self.registry.name, self._manifest(reference), answer.status, answer.body)
         expected = reference if isinstance(reference, Digest) else _header_digest(answer.headers)
         media_type = answer.headers.get("Content-Type")
-        if media_type is not None and media_type.partition(";")[0].strip() not in mediatype.MANIFESTS:
-            media_type = None if _is_vague(media_type) else media_type
         return read_manifest(self.description, answer.body, media_type, expected)
 
     async def find_manifest(self, reference: str | Digest) -> Digest | None:
@@ -211,11 +209,6 @@ def _header_digest(headers: CIMultiDictProxy[str]) -> Digest | None:
         return parse_digest(headers.get("Docker-Content-Digest", ""))
     except DigestInvalidError:
         return None
-
-
-def _is_vague(media_type: str) -> bool:
-    essence = media_type.partition(";")[0].strip().lower()
-    return essence in {"application/json", "application/octet-stream", "text/plain"}
 
 
 def _strong_etag(response: aiohttp.ClientResponse) -> str:

@@ -3,6 +3,7 @@
 import typer
 
 from homeport.cli.audit import audit
+from homeport.cli.copy import copy
 from homeport.cli.keys import keys
 from homeport.cli.serve import serve
 from homeport.cli.trust import trust
@@ -20,6 +21,7 @@ def build() -> typer.Typer:
         rich_markup_mode=None,
     )
     app.command()(serve)
+    app.command()(copy)
     app.command()(audit)
     app.command()(trust)
     app.add_typer(keys, name="keys")

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 from sqlalchemy import create_engine
+from tests.conformance.aftermath import unharmed
+from tests.conformance.content import BLOB, IMAGE, IMAGE_SEED
 from tests.conformance.table import Exam
 from tests.conformance.tokens import TokenClient
 from tests.conformance.wire import Registry
@@ -16,6 +18,8 @@ from homeport.auth.passwords import Passwords
 from homeport.auth.secret import Secret
 from homeport.db.users import add_user
 
+BODY_TIMEOUT_S = 2
+VICTIM = "hostile/victim"
 OTHER_USER, OTHER_PASSWORD = "reader", "Reader-4-tests"
 
 
@@ -70,3 +74,28 @@ def sparse_exam(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Exam]:
         yield Exam(registry_of(server.start()))
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def hostile_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HomeportServer]:
+    """Run a server for bad input, where a body may pause for two seconds; VICTIM is in it."""
+    environment = {"HOMEPORT_BODY_TIMEOUT_S": str(BODY_TIMEOUT_S)}
+    server = HomeportServer(tmp_path_factory.mktemp("hostile"), environment=environment)
+    try:
+        exam = Exam(registry_of(server.start()))
+        for item in (*IMAGE_SEED, BLOB):
+            exam.push(VICTIM, item)
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def hostile(hostile_server: HomeportServer) -> Iterator[Registry]:
+    """Return the server for bad input; after the test it must be as before, and answer."""
+    registry = registry_of(hostile_server)
+    with unharmed(hostile_server):
+        yield registry
+        for target, content in (("manifests/latest", IMAGE.content), (f"blobs/{BLOB.digest}", BLOB.content)):
+            answer = registry.ask_as_admin("GET", f"/v2/{VICTIM}/{target}")
+            assert (answer.status, answer.body) == (200, content)

@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -100,8 +101,9 @@ class Wire:
             return
 
     def half_close(self) -> None:
-        """Say that nothing more will be sent; answers still come."""
-        self.socket.shutdown(socket.SHUT_WR)
+        """Say that nothing more will be sent; answers still come, unless the server has closed already."""
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
 
     def receive(self, method: str = "GET") -> Answer:
         """Return the next answer; interim answers are skipped.

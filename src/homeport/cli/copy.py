@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from homeport.remote.location import Location
     from homeport.remote.places import PlaceOptions
     from homeport.remote.plan import CopyPlan
+    from homeport.remote.registry import RegistryOptions
 
 EXIT_FAILED, EXIT_USAGE, EXIT_PARTLY, EXIT_REFUSED = 1, 2, 3, 4
 EXIT_INTERRUPTED = 130
@@ -83,11 +84,12 @@ def copy(
     """
     try:
         selection = _selection(platform or [], sparse=sparse, referrers=referrers)
+        registry = _registry_options(ca, insecure=insecure, retries=retries)
         job = _Copy(
             source=_parse(source),
             destination=_parse(destination),
-            source_options=_options(src_creds, ca, insecure=insecure, retries=retries),
-            destination_options=_options(dest_creds, ca, insecure=insecure, retries=retries),
+            source_options=_options(src_creds, registry),
+            destination_options=_options(dest_creds, registry),
             selection=selection,
             jobs=jobs,
             recheck=recheck,
@@ -135,18 +137,21 @@ def _parse(text: str) -> "Location":
     return parse_location(text)
 
 
-def _options(creds: str | None, ca: Path | None, *, insecure: bool, retries: int) -> "PlaceOptions":
-    from homeport.remote.credentials import AuthFiles, parse_credentials
-    from homeport.remote.places import PlaceOptions
+def _registry_options(ca: Path | None, *, insecure: bool, retries: int) -> "RegistryOptions":
     from homeport.remote.registry import RegistryOptions
     from homeport.remote.retry import RetryPolicy
-    from homeport.remote.tls import TlsOptions
+    from homeport.remote.tls import TlsContexts, TlsOptions
+
+    tls = TlsOptions.of_environment(os.environ, ca_file=ca, insecure=insecure)
+    return RegistryOptions(tls=TlsContexts(tls), retry=RetryPolicy(attempts=retries + 1))
+
+
+def _options(creds: str | None, registry: "RegistryOptions") -> "PlaceOptions":
+    from homeport.remote.credentials import AuthFiles, parse_credentials
+    from homeport.remote.places import PlaceOptions
 
     return PlaceOptions(
-        registry=RegistryOptions(
-            tls=TlsOptions.of_environment(os.environ, ca_file=ca, insecure=insecure),
-            retry=RetryPolicy(attempts=retries + 1),
-        ),
+        registry=registry,
         credentials=parse_credentials(creds) if creds else None,
         auth_files=AuthFiles.of_environment(os.environ),
     )

@@ -24,7 +24,7 @@ from homeport.remote.errors import (
 )
 from homeport.remote.reach import Reach, is_loopback, reach_of
 from homeport.remote.retry import TRANSIENT_STATUSES, RetryPolicy, retrying
-from homeport.remote.tls import TlsOptions
+from homeport.remote.tls import TlsContexts, TlsOptions
 from homeport.remote.transport import Answer, Request, Timeouts, Transport, transient_answer
 
 DOCKER_HUB_HOST = "registry-1.docker.io"
@@ -37,7 +37,7 @@ _UNAUTHORIZED = 401
 class RegistryOptions:
     """How to talk to registries."""
 
-    tls: TlsOptions = field(default_factory=TlsOptions)
+    tls: TlsContexts = field(default_factory=lambda: TlsContexts(TlsOptions()))
     timeouts: Timeouts = field(default_factory=Timeouts)
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
@@ -49,8 +49,7 @@ class Registry:
         self.name = name
         self.options = options
         self._host = DOCKER_HUB_HOST if name == DEFAULT_REGISTRY else name
-        plain_tls = replace(options.tls, directories=())
-        self.transport = Transport(options.tls.context(name), plain_tls.context(name), options.timeouts)
+        self.transport = Transport(name, options.tls, options.timeouts)
         self._authorizer = Authorizer(self.transport, find_credentials, options.retry)
         self._base: URL | None = None
         self._connecting = asyncio.Lock()
@@ -140,7 +139,7 @@ class Registry:
         base = URL(f"https://{self._host}", encoded=True)
         host = base.host or self._host
         reach = await reach_of(host, asyncio.get_running_loop())
-        if self.options.tls.insecure or is_loopback(host):
+        if self.options.tls.options.insecure or is_loopback(host):
             with contextlib.suppress(TransientError, TlsError):
                 await self._try(base, reach, RetryPolicy(attempts=1), PROBE_TIMEOUT_S)
                 return

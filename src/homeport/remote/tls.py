@@ -1,5 +1,6 @@
 """TLS towards registries: system authorities, an extra one, and certs.d directories per host."""
 
+import contextlib
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,32 +35,55 @@ class TlsOptions:
             ),
         )
 
-    def context(self, registry: str) -> ssl.SSLContext:
+
+class TlsContexts:
+    """The TLS contexts of one run, each made once, at the first connection that needs it."""
+
+    def __init__(self, options: TlsOptions) -> None:
+        self.options = options
+        self._common: ssl.SSLContext | None = None
+
+    def for_registry(self, registry: str) -> ssl.SSLContext:
         """Return the context for connections to the registry (`host` or `host:port`).
 
         `*.crt` in its certs.d folders are authorities, `NAME.cert` with `NAME.key` is the client's
         certificate. Raises CertificateError for files that cannot be used.
         """
+        files = self._files(registry)
+        if not files:
+            return self.for_others()
+        context = self._new_context()
+        for file in files:
+            if file.suffix == ".crt":
+                _load_authority(context, file)
+            else:
+                _load_client(context, file)
+        return context
+
+    def for_others(self) -> ssl.SSLContext:
+        """Return the context for hosts without a certs.d folder."""
+        if self._common is None:
+            self._common = self._new_context()
+        return self._common
+
+    def _new_context(self) -> ssl.SSLContext:
         context = ssl.create_default_context()
-        if self.insecure:
+        if self.options.insecure:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        if self.ca_file is not None:
-            _load_authority(context, self.ca_file)
-        if "/" in registry or registry.startswith("."):
-            return context
-        for directory in self.directories:
-            folder = directory / registry
-            try:
-                files = sorted(folder.iterdir())
-            except OSError:
-                continue
-            for file in files:
-                if file.suffix == ".crt":
-                    _load_authority(context, file)
-                elif file.suffix == ".cert":
-                    _load_client(context, file)
+        if self.options.ca_file is not None:
+            _load_authority(context, self.options.ca_file)
         return context
+
+    def _files(self, registry: str) -> list[Path]:
+        if "/" in registry or registry.startswith("."):
+            return []
+        found: list[Path] = []
+        for directory in self.options.directories:
+            with contextlib.suppress(OSError):
+                files = sorted((directory / registry).iterdir())
+                found.extend(file for file in files if file.suffix in {".crt", ".cert"})
+        return found
 
 
 def _load_authority(context: ssl.SSLContext, file: Path) -> None:

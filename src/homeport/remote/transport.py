@@ -17,6 +17,7 @@ from homeport import __version__
 from homeport.remote.errors import CertificateError, ProtocolError, RemoteError, TlsError, TransientError
 from homeport.remote.reach import AddressRefusedError, GuardedResolver, Reach, parse_address
 from homeport.remote.retry import parse_retry_after
+from homeport.remote.tls import TlsContexts
 
 MAX_REDIRECTS = 5
 READ_BUFFER_BYTES = 1024 * 1024
@@ -64,11 +65,12 @@ class Transport:
     step down from https, no address outside the reach, and never the registry's Authorization.
     """
 
-    def __init__(self, tls: ssl.SSLContext, other_tls: ssl.SSLContext, timeouts: Timeouts) -> None:
+    def __init__(self, registry: str, tls: TlsContexts, timeouts: Timeouts) -> None:
         self.timeouts = timeouts
         self.reach = Reach(may_be_private=False)
+        self._registry = registry
         self._tls = tls
-        self._other_tls = other_tls
+        self._home_tls: ssl.SSLContext | None = None
         self._home: URL | None = None
         self._session: aiohttp.ClientSession | None = None
         self._other_session: aiohttp.ClientSession | None = None
@@ -165,13 +167,22 @@ class Transport:
                 data=request.body,
                 headers=headers,
                 allow_redirects=False,
-                ssl=self._tls if at_home else self._other_tls,
+                ssl=self._tls_for(url, at_home=at_home),
                 proxy=_proxy_for(url),
                 timeout=timeout,
             ) as response:
                 yield response
         except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError) as error:
             raise explain_failure(error, url) from error
+
+    def _tls_for(self, url: URL, *, at_home: bool) -> ssl.SSLContext | bool:
+        if url.scheme != "https":
+            return True
+        if not at_home:
+            return self._tls.for_others()
+        if self._home_tls is None:
+            self._home_tls = self._tls.for_registry(self._registry)
+        return self._home_tls
 
     def _session_for(self, *, at_home: bool) -> aiohttp.ClientSession:
         if at_home:

@@ -143,6 +143,12 @@ class DockerDaemon:
         _wait(self._daemon, lambda: self.attempt("version").returncode == 0)
         return self
 
+    @property
+    def namespace(self) -> list[str]:
+        """What stands in front of a command that is to run where the daemon lives."""
+        assert self._daemon is not None
+        return ["nsenter", "--target", str(self._daemon.process.pid), "--mount"]
+
     def docker(self, *arguments: str | Path, stdin: str = "") -> str:
         """Run `docker` where the daemon lives and return what it printed."""
         return self.shell.run(*self._command(), *arguments, stdin=stdin)
@@ -192,8 +198,7 @@ class DockerDaemon:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _command(self) -> list[str]:
-        assert self._daemon is not None
-        return ["nsenter", "--target", str(self._daemon.process.pid), "--mount", "docker"]
+        return [*self.namespace, "docker"]
 
     def _options(self) -> list[str | Path]:
         root = self.directory

@@ -1,13 +1,15 @@
 import base64
+import contextlib
 import hashlib
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 from tests.images import ImageSet, OciLayout
 from tests.integration.containers import ContainerTools
+from tests.integration.daemons import Containerd, DockerDaemon
 from tests.programs import require_program, require_root
 from tests.reader import RegistryReader
 from tests.servers import HomeportServer
@@ -43,11 +45,9 @@ def commands_after(marker: str, server: HomeportServer) -> str:
     return found[1].replace("127.0.0.1:8080", server.host)
 
 
-def run_commands(commands: str, directory: Path, environment: Mapping[str, str]) -> None:
-    directory.mkdir()
+def run_commands(commands: str, environment: Mapping[str, str], within: Sequence[str] = ()) -> None:
     result = subprocess.run(
-        ["bash", "-exc", commands],
-        cwd=directory,
+        [*within, "bash", "-exc", commands],
         env=dict(environment),
         check=False,
         capture_output=True,
@@ -64,9 +64,32 @@ def test_first_push_and_pull_with_podman_work_as_written(server: HomeportServer,
     (tools.configuration / "registries.conf").write_text("")  # a person has configured nothing
     tools.accounts.unlink()
     commands = commands_after("first push and pull: podman", server)
-    run_commands(commands, tmp_path / "work", tools.shell.environment)
+    run_commands(commands, tools.shell.environment)
     assert RegistryReader(server.registry).tags("library/hello") == ["1"]
     assert server.host in tools.podman("images", "--format", "{{.Repository}}")
+
+
+@pytest.fixture
+def docker(server: HomeportServer) -> Iterator[DockerDaemon]:
+    """Run Docker as it is after its installation: it knows nothing of the server."""
+    require_root()
+    with contextlib.ExitStack() as running:
+        containerd = Containerd()
+        running.callback(containerd.stop)
+        daemon = DockerDaemon(containerd.start(), server.registry)
+        running.callback(daemon.stop)
+        yield daemon.start()
+
+
+@pytest.mark.docker
+@pytest.mark.xdist_group("docker")
+def test_first_push_and_pull_with_docker_work_as_written(
+    server: HomeportServer, docker: DockerDaemon
+) -> None:
+    commands = commands_after("first push and pull: docker", server)
+    run_commands(commands, docker.shell.environment, docker.namespace)
+    assert RegistryReader(server.registry).tags("library/hello") == ["1"]
+    assert docker.image_id(docker.name("library/hello", "1"))
 
 
 def test_mirror_for_podman_works_as_written(

@@ -347,6 +347,20 @@ class BlobStoreExam:
         assert (await store.upload_status(young, OWNER)).size_bytes == 0
         assert await store.commit(resumed, OWNER, Digest.of(b"new")) == 3
 
+    async def test_uploads_lists_the_sessions_of_all_owners(
+        self, store: BlobStore, other_process: BlobStore
+    ) -> None:
+        first, second, third = [await store.open_upload(owner) for owner in (OWNER, OTHER_OWNER, OWNER)]
+        await store.append(second, OTHER_OWNER, body(b"abc"), offset=0)
+        await store.append(third, OWNER, body(bytes(5 * MEBIBYTE)), offset=0)
+        sizes_bytes = [status.size_bytes async for status in other_process.uploads()]
+        assert sorted(sizes_bytes) == [0, 3, 5 * MEBIBYTE]
+        await store.cancel(first, OWNER)
+        await store.cancel(third, OWNER)
+        await store.commit(second, OTHER_OWNER, Digest.of(b"abc"))
+        assert [status async for status in other_process.uploads()] == []
+        assert [name async for name in store.strays()] == []
+
     # Blobs
 
     @pytest.mark.parametrize("content", [b"", b"x", bytes(1024)])
@@ -486,6 +500,14 @@ class BlobStoreExam:
         for number, digest in enumerate(digests):
             await store.put(digest, b"%d" % number)
         assert await all_digests(store) == sorted(map(str, digests))
+
+    async def test_digests_may_be_left_early(self, store: BlobStore) -> None:
+        await store.put(Digest.of(b"1"), b"1")
+        await store.put(Digest.of(b"2"), b"2")
+        async for digest in store.digests():
+            assert digest in {Digest.of(b"1"), Digest.of(b"2")}
+            break
+        await store.delete(Digest.of(b"1"))
 
     @pytest.mark.parametrize(
         ("start", "end"),

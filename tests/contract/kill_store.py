@@ -145,7 +145,7 @@ class Inspector:
         await store.expire_uploads(later)
         if await store.expire_uploads(later) != 0:
             self.faults.append(f"{what}: sessions cannot be expired")
-        async for digest in store.digests():
+        for digest in [digest async for digest in store.digests()]:
             await store.delete(digest)
         await store.close()
 
@@ -153,6 +153,8 @@ class Inspector:
         async for digest in store.digests():
             if Digest.of(await content_of(store, digest), digest.algorithm) != digest:
                 self.faults.append(f"{what}: {digest} holds something else")
+        async for name in store.strays():
+            self.faults.append(f"{what}: {name} lies among the blobs")
 
     async def _resume(self, store: BlobStore, what: str, words: list[str], promised_bytes: int) -> None:
         whole = content(int(words[1]))

@@ -1,7 +1,8 @@
 """Taking in a body: it is written and hashed in a thread while more of it arrives."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +17,7 @@ T = TypeVar("T")
 
 _BATCH_BYTES = 1024 * 1024
 _BATCH_CHUNKS = 512
+_PAGE_ITEMS = 500
 _INLINE_BYTES = 128 * 1024
 
 
@@ -49,6 +51,12 @@ class Threads:
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do the work and return its result."""
         return await self.end(self.start(work, *args, **kwargs))
+
+    async def iterate(self, items: Iterator[T]) -> AsyncIterator[T]:
+        """Yield the items, a page of which is looked up at a time."""
+        while page := await self.run(list, itertools.islice(items, _PAGE_ITEMS)):
+            for item in page:
+                yield item
 
     async def close(self) -> None:
         """Wait for all work and end the threads."""

@@ -30,7 +30,8 @@ class PasswordChecksBusyError(Exception):
 class Passwords:
     """Hashes and checks passwords (OWASP's argon2id parameters), few at a time.
 
-    A process uses at most 2 x 19 MiB for it, however many clients sign in at once.
+    A process uses at most 2 x 19 MiB for it, however many clients sign in at once. `checks` counts the
+    passwords that were checked so far.
     """
 
     def __init__(self) -> None:
@@ -38,6 +39,7 @@ class Passwords:
         self._threads = ThreadPoolExecutor(_CONCURRENT_CHECKS, thread_name_prefix="passwords")
         self._slots = asyncio.Semaphore(_CONCURRENT_CHECKS)
         self._waiting = 0
+        self.checks = 0
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
@@ -56,6 +58,7 @@ class Passwords:
 
     async def is_right(self, password_hash: str | None, password: Secret) -> bool:
         """Tell whether the password is the hashed one; None, an unknown account, costs the same work."""
+        self.checks += 1
         loop = asyncio.get_running_loop()
         is_right = await loop.run_in_executor(
             self._threads, self._verify, password_hash or _NOBODYS_HASH, password

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from homeport.auth.access_tokens import AccessTokens, TokenAudience
 from homeport.auth.accounts import Accounts
-from homeport.auth.authentication import Authenticator
+from homeport.auth.authentication import Authentication, Authenticator
 from homeport.auth.clock import utc_now
 from homeport.auth.login_event import LoginEvent, RequestFacts
 from homeport.auth.password_login import PasswordLogin
@@ -61,6 +61,10 @@ class House:
         self.service = TokenService(
             self.database, self.login, self.tokens, self.refresh_tokens, self.record_login
         )
+
+    def recall(self, header: bytes | None) -> Authentication | None:
+        """Return what is believed of a header without I/O."""
+        return self.authenticator.authenticate_cached(header, self.database.version())
 
     async def record_login(self, event: LoginEvent) -> None:
         """Keep what the audit would learn."""

@@ -37,7 +37,7 @@ check: lint test ## lint, format, types, layers, then every test
 bench: $(VENV)/.test programs ## measure beside docker-registry and nginx
 	$(BIN)/python bench/run.py $(ARGS)
 
-docs: $(VENV)/.runtime ## write docs/reference from the code
+docs: $(VENV)/.runtime ## write the tables in docs/ from the code
 	$(BIN)/python scripts/write_reference.py $(ARGS)
 
 soak: $(VENV)/.test programs ## the long runs: many clients, many kills; MINUTES=10 each

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
 from homeport.db.engine import DatabaseUnavailableError, Statement
 
@@ -55,6 +55,9 @@ class _Job:
     loop: asyncio.AbstractEventLoop
 
 
+_Outcome = tuple[_Job, Any, Exception | None]
+
+
 class _Writer(threading.Thread):
     """Runs writes one after the other and commits those that wait together in one transaction.
 
@@ -69,19 +72,29 @@ class _Writer(threading.Thread):
         self.jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
 
     def run(self) -> None:
-        lock = os.open(f"{self._path}.writer", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         engine = make_engine(self._path, begin="BEGIN IMMEDIATE")
-        try:
-            with engine.connect() as connection:
-                while (group := self._next_group()) is not None:
-                    fcntl.flock(lock, fcntl.LOCK_EX)
-                    try:
-                        self._commit(connection, group)
-                    finally:
-                        fcntl.flock(lock, fcntl.LOCK_UN)
-        finally:
+        lock: int | None = None
+        connection: Connection | None = None
+        while (group := self._next_group()) is not None:
+            try:
+                if lock is None:
+                    lock = os.open(f"{self._path}.writer", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+                if connection is None:
+                    connection = engine.connect()
+            except (OSError, DBAPIError) as failure:
+                _settle_all([(job, None, failure) for job in group])
+                continue
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                outcomes = self._commit(connection, group)
+            finally:
+                fcntl.flock(lock, fcntl.LOCK_UN)
+            _settle_all(outcomes)
+        if connection is not None:
+            connection.close()
+        if lock is not None:
             os.close(lock)
-            engine.dispose()
+        engine.dispose()
 
     def _next_group(self) -> list[_Job] | None:
         job = self.jobs.get()
@@ -99,36 +112,72 @@ class _Writer(threading.Thread):
             group.append(job)
         return group
 
-    def _commit(self, connection: Connection, group: list[_Job]) -> None:
-        done: list[tuple[_Job, Any, BaseException | None]] = []
+    def _commit(self, connection: Connection, group: list[_Job]) -> list[_Outcome]:
         try:
             with connection.begin():
-                for job in group:
-                    try:
-                        with connection.begin_nested():
-                            done.append((job, job.work(connection), None))
-                    except Exception as error:  # noqa: BLE001 - whatever a statement raises is its caller's
-                        done.append((job, None, error))
+                outcomes = [_attempt(connection, job) for job in group]
+        except _TransactionLostError as lost:
+            # Nothing of the group is stored. Alone, each gets what is its own: success, or the error.
+            if len(group) > 1:
+                return [outcome for job in group for outcome in self._commit(connection, [job])]
+            return [(group[0], None, lost.cause)]
         except Exception as failure:  # noqa: BLE001 - a failed commit fails every write in it
-            done = [(job, None, failure) for job in group]
-        for job, result, raised in done:
-            job.loop.call_soon_threadsafe(_settle, job.future, result, raised)
+            return [(job, None, failure) for job in group]
+        return outcomes
 
 
-def _settle(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:
+class _TransactionLostError(Exception):
+    """SQLite has undone the whole transaction by itself, as it may when the disk is full or broken."""
+
+    def __init__(self, cause: Exception) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+def _attempt(connection: Connection, job: _Job) -> _Outcome:
+    """Do the job in the transaction, or none of it."""
+    savepoint = connection.begin_nested()
+    try:
+        result = job.work(connection)
+        savepoint.commit()
+    except Exception as error:
+        # Without a look, the commit at the end would find nothing to do and call it a success.
+        if not _is_in_transaction(connection):
+            raise _TransactionLostError(error) from error
+        savepoint.rollback()
+        return job, None, error
+    return job, result, None
+
+
+def _is_in_transaction(connection: Connection) -> bool:
+    driver = connection.connection.dbapi_connection
+    return isinstance(driver, sqlite3.Connection) and driver.in_transaction
+
+
+def _settle_all(outcomes: list[_Outcome]) -> None:
+    for job, result, error in outcomes:
+        job.loop.call_soon_threadsafe(_settle, job.future, result, error)
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
     if future.cancelled():
         return
-    if isinstance(error, OperationalError):
-        error = _unavailable(error)
-    if error is not None:
-        future.set_exception(error)
-    else:
+    if error is None:
         future.set_result(result)
+    else:
+        future.set_exception(_translated(error))
 
 
-def _unavailable(error: OperationalError) -> DatabaseUnavailableError:
+def _translated(error: Exception) -> Exception:
+    """Return the error as callers know it: what the database itself could not do is unavailability."""
+    if isinstance(error, OSError):
+        reason: object = error.strerror
+    elif isinstance(error, DBAPIError) and type(error) in {OperationalError, DatabaseError}:
+        reason = error.orig
+    else:
+        return error
     translated = DatabaseUnavailableError(
-        f"the database refused the work: {error.orig}",
+        f"the database refused the work: {reason}",
         hint="check that the disk has space and the data directory is writable",
     )
     translated.__cause__ = error
@@ -159,10 +208,10 @@ class SqliteDatabase:
             )
             self._counter = watcher.cursor()
             self.version()
-        except (OSError, sqlite3.Error, OperationalError) as error:
+        except (OSError, sqlite3.Error, DatabaseError) as error:
             raise DatabaseUnavailableError(
                 f"the database {self._path} cannot be opened: {error}",
-                hint="check the path and its permissions",
+                hint="check the path and its permissions; restore a damaged file from a backup",
             ) from error
 
     async def close(self) -> None:
@@ -187,8 +236,8 @@ class SqliteDatabase:
         try:
             with reader.begin():
                 return statement(reader, *args, **kwargs)
-        except OperationalError as error:
-            raise _unavailable(error) from error
+        except DatabaseError as error:
+            raise _translated(error) from error
 
     async def write(self, statement: Statement[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Queue the statement for the writer thread and wait until it is committed."""

@@ -17,6 +17,7 @@ from homeport.auth.access_tokens import AccessTokens, TokenAudience
 from homeport.auth.accounts import Accounts
 from homeport.auth.authentication import Authenticator
 from homeport.auth.bootstrap import ensure_admin
+from homeport.auth.cleaning import delete_outlived
 from homeport.auth.login_event import LoginEvent, RequestFacts
 from homeport.auth.password_login import PasswordLogin
 from homeport.auth.passwords import Passwords
@@ -312,6 +313,7 @@ async def _serve_jobs(settings: Settings) -> None:
                 Chore(
                     "uploads", lambda: store.expire_uploads(datetime.now(UTC) - upload_ttl), _EXPIRY_PAUSE_S
                 ),
+                Chore("sign-ins", lambda: delete_outlived(database, datetime.now(UTC)), _EXPIRY_PAUSE_S),
             ],
             stop,
         )

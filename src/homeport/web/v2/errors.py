@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from homeport.auth.errors import LoginSlowedDownError
 from homeport.blobs.store import (
     DigestMismatchError,
     StorageUnavailableError,
@@ -65,7 +66,7 @@ class ErrorAnswer:
         )
 
 
-def describe(error: HomeportError) -> ErrorAnswer:  # noqa: PLR0911 - one line per kind of error
+def describe(error: HomeportError) -> ErrorAnswer:  # noqa: C901, PLR0911 - one line per kind of error
     """Return the answer to an error that was raised on purpose."""
     message = f"{error}; {error.hint}" if error.hint else str(error)
     match error:
@@ -74,6 +75,9 @@ def describe(error: HomeportError) -> ErrorAnswer:  # noqa: PLR0911 - one line p
         case RangeUnsatisfiableError():
             header = (b"content-range", b"bytes */%d" % error.size_bytes)
             return ErrorAnswer(STATUS[error.code], error.code, message, (error.detail,), (header,))
+        case LoginSlowedDownError():
+            wait = (b"retry-after", b"%d" % error.retry_after_s)
+            return ErrorAnswer(STATUS[error.code], error.code, message, (error.detail,), (wait,))
         case OciError():
             retry = (RETRY_SOON,) if error.code is OciErrorCode.UNAVAILABLE else ()
             return ErrorAnswer(STATUS[error.code], error.code, message, (error.detail,), retry)

@@ -17,7 +17,7 @@ from homeport.web.v2.blobs import Blobs
 from homeport.web.v2.errors import ErrorAnswer, describe
 from homeport.web.v2.lists import Lists
 from homeport.web.v2.manifests import Manifests, TooManyTagsError
-from homeport.web.v2.request import ClientDisconnectedError, Header, Receive, Request, Scope, Send
+from homeport.web.v2.request import Header, Receive, Request, Scope, Send
 from homeport.web.v2.routing import Resource, Route, match_path
 from homeport.web.v2.uploads import UploadHandlers
 
@@ -83,8 +83,6 @@ class RegistryApp:
         try:
             request.version = self._database.version()
             await self._dispatch(request, route)
-        except ClientDisconnectedError:
-            request.status = 499
         except HomeportError as error:
             await self._answer_error(request, error)
         except Exception:

@@ -17,7 +17,7 @@ from homeport.oci.errors import OciError, OciErrorCode
 from homeport.oci.ranges import RangeUnsatisfiableError
 from homeport.registry.errors import MissingContentError
 from homeport.registry.journal import JournalError
-from homeport.web.v2.request import BodyTimeoutError, BodyTooLargeError, Header
+from homeport.web.v2.request import BodyTimeoutError, BodyTooLargeError, ClientDisconnectedError, Header
 
 STATUS: dict[OciErrorCode, int] = {
     OciErrorCode.BLOB_UNKNOWN: 404,
@@ -39,6 +39,15 @@ STATUS: dict[OciErrorCode, int] = {
     OciErrorCode.UNAVAILABLE: 503,
     OciErrorCode.UNKNOWN: 500,
     OciErrorCode.UNSUPPORTED: 405,
+}
+
+_OTHERS: dict[type[HomeportError], tuple[int, OciErrorCode]] = {
+    UploadUnknownError: (404, OciErrorCode.BLOB_UPLOAD_UNKNOWN),
+    DigestMismatchError: (400, OciErrorCode.DIGEST_INVALID),
+    UploadBusyError: (409, OciErrorCode.BLOB_UPLOAD_INVALID),
+    ClientDisconnectedError: (400, OciErrorCode.SIZE_INVALID),
+    BodyTimeoutError: (408, OciErrorCode.BLOB_UPLOAD_INVALID),
+    BodyTooLargeError: (413, OciErrorCode.MANIFEST_INVALID),
 }
 
 RETRY_SOON: Header = (b"retry-after", b"5")
@@ -66,7 +75,7 @@ class ErrorAnswer:
         )
 
 
-def describe(error: HomeportError) -> ErrorAnswer:  # noqa: C901, PLR0911 - one line per kind of error
+def describe(error: HomeportError) -> ErrorAnswer:
     """Return the answer to an error that was raised on purpose."""
     message = f"{error}; {error.hint}" if error.hint else str(error)
     match error:
@@ -81,17 +90,8 @@ def describe(error: HomeportError) -> ErrorAnswer:  # noqa: C901, PLR0911 - one 
         case OciError():
             retry = (RETRY_SOON,) if error.code is OciErrorCode.UNAVAILABLE else ()
             return ErrorAnswer(STATUS[error.code], error.code, message, (error.detail,), retry)
-        case UploadUnknownError():
-            return ErrorAnswer(404, OciErrorCode.BLOB_UPLOAD_UNKNOWN, message)
-        case DigestMismatchError():
-            return ErrorAnswer(400, OciErrorCode.DIGEST_INVALID, message)
-        case UploadBusyError():
-            return ErrorAnswer(409, OciErrorCode.BLOB_UPLOAD_INVALID, message)
-        case BodyTimeoutError():
-            return ErrorAnswer(408, OciErrorCode.BLOB_UPLOAD_INVALID, message)
-        case BodyTooLargeError():
-            return ErrorAnswer(413, OciErrorCode.MANIFEST_INVALID, message)
         case StorageUnavailableError() | DatabaseUnavailableError() | JournalError():
             return ErrorAnswer(503, OciErrorCode.UNAVAILABLE, message, headers=(RETRY_SOON,))
         case _:
-            return ErrorAnswer(500, OciErrorCode.UNKNOWN, message)
+            status, code = _OTHERS.get(type(error), (500, OciErrorCode.UNKNOWN))
+            return ErrorAnswer(status, code, message)

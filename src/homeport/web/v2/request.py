@@ -22,7 +22,7 @@ _DRAIN_TIMEOUT_S = 10.0
 
 
 class ClientDisconnectedError(HomeportError):
-    """The client went away before its request was complete."""
+    """The body ended before it was complete: the client went away, or broke the framing and still listens."""
 
 
 class BodyTimeoutError(HomeportError):
@@ -109,9 +109,11 @@ class Request:
                 async with asyncio.timeout(self.body_timeout_s):
                     message = await receive()
             except TimeoutError as error:
+                self._body_ended = True
                 raise BodyTimeoutError("the request's body stopped arriving") from error
             if message["type"] == "http.disconnect":
-                raise ClientDisconnectedError("the client went away")
+                self._body_ended = True
+                raise ClientDisconnectedError("the request's body is malformed or ended early")
             self._body_ended = not message.get("more_body", False)
             chunk = message.get("body", b"")
             if chunk:

@@ -1,6 +1,7 @@
 """`/v2/<name>/blobs/uploads/`: sessions, chunks, single posts and mounts."""
 
 from homeport.blobs.store import OffsetMismatchError, UploadStatus
+from homeport.errors import HomeportError
 from homeport.oci.digest import ALGORITHMS, Digest, DigestInvalidError, parse_digest
 from homeport.oci.errors import OciError, OciErrorCode
 from homeport.oci.name import is_repository_name
@@ -39,9 +40,7 @@ class UploadHandlers:
             raise DigestInvalidError(algorithm)
         if text is not None and not mount:
             digest = parse_digest(text)
-            upload_id = await self._uploads.start(route.name, digest.algorithm)
-            await self._append(request, route.name, upload_id, None)
-            await self._uploads.finish(route.name, upload_id, digest)
+            await self._take_whole(request, route.name, digest)
             await self._answer_created(request, route.name, digest)
             return
         upload_id = await self._uploads.start(route.name, algorithm)
@@ -99,6 +98,16 @@ class UploadHandlers:
     async def _require_push(self, request: Request, route: Route) -> Caller:
         location = await self._puller.locate(route.name)
         return await self._access.require(request, location, RepositoryAction.PUSH)
+
+    async def _take_whole(self, request: Request, name: str, digest: Digest) -> None:
+        """Make the body a blob; what arrived of a cut one is dropped, since nobody knows its session."""
+        upload_id = await self._uploads.start(name, digest.algorithm)
+        try:
+            await self._append(request, name, upload_id, None)
+        except HomeportError:
+            await self._uploads.cancel(name, upload_id)
+            raise
+        await self._uploads.finish(name, upload_id, digest)
 
     async def _append(self, request: Request, name: str, upload_id: str, offset: int | None) -> UploadStatus:
         status = await self._uploads.append(name, upload_id, request.body_chunks(), offset=offset)

@@ -254,6 +254,18 @@ def test_wrong_passwords_are_slowed_down_over_all_workers(server: HomeportServer
     assert get(server, "", basic()).status == 200
 
 
+def test_wrong_passwords_are_slowed_down_under_v2_as_well(server: HomeportServer) -> None:
+    answers = [
+        request(server, "GET", "/v2/", basic("trudy", "wrong guess"), source="127.0.0.4") for _ in range(8)
+    ]
+
+    assert [answer.status for answer in answers[:6]] == [401] * 6
+    refused = [answer for answer in answers if answer.status == 429]
+    assert refused
+    assert refused[0].code == "TOOMANYREQUESTS"
+    assert 1 <= int(refused[0].headers["retry-after"]) <= 900
+
+
 def test_secrets_are_in_no_answer_and_no_log(server: HomeportServer) -> None:
     guess = "a-secret-guess"
     answers = [

@@ -152,6 +152,8 @@ async def _prepare_database(settings: Settings) -> str | None:
     try:
         await upgrade_database(database)
         await database.write(ensure_project, _PUBLIC_PROJECT, datetime.now(UTC), is_public=True)
+        if settings.role != "jobs":
+            await SigningKeys(database, _sealer(settings)).signing_key()
         given = settings.admin_password
         return await ensure_admin(database, Secret(given.get_secret_value()) if given else None)
     finally:

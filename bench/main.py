@@ -11,12 +11,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import orjson
+from bench.client import AnswerError
 from bench.figures import Line
 from bench.harness import FULL, QUICK, Bench, Scale
 from bench.profiler import Profiler, find_py_spy
 from bench.report import as_document, format_lines, summary
 from bench.rows import audit, downloads, lists, manifests, standing, uploads
-from bench.servers import Server, docker_registry, homeport, nginx
+from bench.servers import Server, ServerFailedError, docker_registry, homeport, nginx
 
 _RESULTS = Path(__file__).resolve().parent / "results"
 _PROGRAMS = ("docker-registry", "nginx", "wrk", "skopeo")
@@ -49,7 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.rounds:
         scale = dataclasses.replace(scale, rounds=options.rounds)
     begin = time.monotonic()
-    lines = _run(options, scale)
+    try:
+        lines = _run(options, scale)
+    except (AnswerError, ServerFailedError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
     print(f"{summary(lines)}. {time.monotonic() - begin:.0f} s.")
     if options.json:
         document = as_document(lines, dataclasses.asdict(scale))

@@ -39,6 +39,7 @@ from homeport.jobs.journals import drain_journals
 from homeport.jobs.worker import Chore, run_chores
 from homeport.registry.actor import Actor, Target
 from homeport.registry.delete import Deleter
+from homeport.registry.inspection import InspectionListener, InspectionOptions, Report, inspect
 from homeport.registry.journal import PullJournal
 from homeport.registry.listing import Lister
 from homeport.registry.pull import Puller
@@ -350,6 +351,18 @@ async def read_audit(settings: Settings, wanted: AuditFilter, limit: int) -> lis
     async with opened_existing(settings) as database:
         await drain_journals(database, journal_directory(settings))
         return await database.read(list_records, wanted, limit=limit)
+
+
+async def inspect_data(settings: Settings, listener: InspectionListener, *, reads_content: bool) -> Report:
+    """Check all that a running or stopped server keeps, and change nothing."""
+    options = InspectionOptions(reads_content, datetime.now(UTC) - timedelta(seconds=settings.upload_ttl_s))
+    async with opened_existing(settings) as database:
+        # Not opened: that would make directories, where a missing one is to be found missing.
+        store = DirectoryStore(settings.storage_directory)
+        try:
+            return await inspect(database, store, options, listener)
+        finally:
+            await store.close()
 
 
 async def rotate_signing_key(settings: Settings) -> str:

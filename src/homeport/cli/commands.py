@@ -4,6 +4,7 @@ import typer
 
 from homeport.cli.audit import audit
 from homeport.cli.copy import copy
+from homeport.cli.doctor import doctor
 from homeport.cli.keys import keys
 from homeport.cli.serve import serve
 from homeport.cli.trust import trust
@@ -23,6 +24,7 @@ def build() -> typer.Typer:
     app.command()(serve)
     app.command()(copy)
     app.command()(audit)
+    app.command()(doctor)
     app.command()(trust)
     app.add_typer(keys, name="keys")
     app.command()(version)

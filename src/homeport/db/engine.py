@@ -18,6 +18,10 @@ class DatabaseUnavailableError(HomeportError):
     """The database did not answer or refused the work; nothing was changed."""
 
 
+class DatabaseDamagedError(DatabaseUnavailableError):
+    """What the database has stored cannot be read any more."""
+
+
 class Database(Protocol):
     """One database as one process uses it; two implementations, one per dialect.
 

@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.exc import DatabaseError, DBAPIError, OperationalError
 
-from homeport.db.engine import DatabaseUnavailableError, Statement
+from homeport.db.engine import DatabaseDamagedError, DatabaseUnavailableError, Statement
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -170,16 +170,18 @@ def _settle(future: asyncio.Future[Any], result: Any, error: Exception | None) -
 
 def _translated(error: Exception) -> Exception:
     """Return the error as callers know it: what the database itself could not do is unavailability."""
-    if isinstance(error, OSError):
-        reason: object = error.strerror
-    elif isinstance(error, DBAPIError) and type(error) in {OperationalError, DatabaseError}:
-        reason = error.orig
+    if isinstance(error, DatabaseError) and type(error) is DatabaseError:
+        translated: DatabaseUnavailableError = DatabaseDamagedError(
+            f"the database is damaged: {error.orig}", hint="check the disk and restore a backup"
+        )
+    elif isinstance(error, OperationalError | OSError):
+        reason = error.orig if isinstance(error, OperationalError) else error.strerror
+        translated = DatabaseUnavailableError(
+            f"the database refused the work: {reason}",
+            hint="check that the disk has space and the data directory is writable",
+        )
     else:
         return error
-    translated = DatabaseUnavailableError(
-        f"the database refused the work: {reason}",
-        hint="check that the disk has space and the data directory is writable",
-    )
     translated.__cause__ = error
     return translated
 
@@ -211,7 +213,7 @@ class SqliteDatabase:
         except (OSError, sqlite3.Error, DatabaseError) as error:
             raise DatabaseUnavailableError(
                 f"the database {self._path} cannot be opened: {error}",
-                hint="check the path and its permissions; restore a damaged file from a backup",
+                hint="check the path and its permissions; in place of a damaged file, restore a backup",
             ) from error
 
     async def close(self) -> None:

@@ -4,6 +4,7 @@ import base64
 import http.client
 import json
 import socket
+import struct
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
@@ -99,6 +100,19 @@ class Wire:
             self.socket.sendall(content)
         except (BrokenPipeError, ConnectionResetError):
             return
+
+    def try_send(self, content: bytes) -> bool:
+        """Send the bytes; tell whether the server still takes them."""
+        try:
+            self.socket.sendall(content)
+        except OSError:
+            return False
+        return True
+
+    def reset(self) -> None:
+        """Close the connection without saying goodbye."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
 
     def half_close(self) -> None:
         """Say that nothing more will be sent; answers still come, unless the server has closed already."""

@@ -103,7 +103,8 @@ class VerifiedBlob:
 
     async def _hashing_done(self) -> None:
         if self._hashing is not None:
-            await self._hashing
+            # a cancelled stream must not cancel the hashing: the next one goes on from what is hashed
+            await asyncio.shield(self._hashing)
             self._hashing = None
 
     def _mismatch(self, reason: str) -> ContentMismatchError:

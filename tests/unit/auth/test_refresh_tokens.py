@@ -2,8 +2,8 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select
-from tests.unit.auth.house import House
+from sqlalchemy import func, insert, select
+from tests.unit.auth.house import SERVICE, House
 
 from homeport.auth.accounts import Account, account_of
 from homeport.auth.bootstrap import change_password
@@ -124,8 +124,22 @@ async def test_refresh_tokens_of_a_user_are_bounded(sqlite_house: House) -> None
     account = await make_account(sqlite_house)
     first = await sqlite_house.refresh_tokens.issue(account, "docker")
     sqlite_house.clock.turn(timedelta(minutes=1))
-    for _ in range(MAX_PER_USER):
-        await sqlite_house.refresh_tokens.issue(account, "docker")
+    more = [
+        {
+            "token_hash": str(number),
+            "user_id": account.user_id,
+            "password_fingerprint": account.password_fingerprint,
+            "service": SERVICE,
+            "client_id": "docker",
+            "created_at": sqlite_house.clock(),
+            "expires_at": sqlite_house.clock() + LIFETIME,
+        }
+        for number in range(MAX_PER_USER)
+    ]
+    await sqlite_house.database.write(
+        lambda connection: connection.execute(insert(refresh_token), more).rowcount
+    )
+    await sqlite_house.refresh_tokens.issue(account, "docker")
 
     count = await sqlite_house.database.read(
         lambda connection: connection.execute(select(func.count()).select_from(refresh_token)).scalar_one()

@@ -58,18 +58,19 @@ class _TokenEndpoint:
         self._read_facts = read_facts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        facts = self._read_facts(scope)
         try:
-            answer = await self._answer(Request(scope, receive))
+            answer = await self._answer(Request(scope, receive), facts)
         except (OciError, TokenRequestError, DatabaseUnavailableError) as error:
             response = _error_response(error, self._service.service)
         else:
             response = Response(orjson.dumps(answer), media_type="application/json")
+        response.headers["x-request-id"] = facts.request_id
         response.headers["cache-control"] = "no-store"
         response.headers["pragma"] = "no-cache"
         await response(scope, receive, send)
 
-    async def _answer(self, request: Request) -> dict[str, object]:
-        facts = self._read_facts(request.scope)
+    async def _answer(self, request: Request, facts: RequestFacts) -> dict[str, object]:
         match request.method:
             case "GET" | "HEAD":
                 fields = _parse_fields(_query(request), "utf-8")

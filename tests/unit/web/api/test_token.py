@@ -205,6 +205,7 @@ def test_wrong_request_gets_its_error(server: HomeportServer, row: Row) -> None:
     assert (answer.status, answer.code) == (status, code)
     assert answer.headers["content-type"] == "application/json"
     assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-request-id"]
     assert answer.headers.get("www-authenticate") == (
         'Basic realm="homeport", charset="UTF-8"' if status == 401 else None
     )

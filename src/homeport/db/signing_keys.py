@@ -19,18 +19,19 @@ class StoredSigningKey:
     retired_at: datetime | None
 
 
+# built once: it runs with every request that follows a change of the database
+_ALL = select(
+    signing_key.c.kid,
+    signing_key.c.algorithm,
+    signing_key.c.sealed_private_key,
+    signing_key.c.created_at,
+    signing_key.c.retired_at,
+).order_by(signing_key.c.created_at.desc(), signing_key.c.kid)
+
+
 def list_signing_keys(connection: Connection) -> list[StoredSigningKey]:
     """Return every key, the newest first."""
-    rows = connection.execute(
-        select(
-            signing_key.c.kid,
-            signing_key.c.algorithm,
-            signing_key.c.sealed_private_key,
-            signing_key.c.created_at,
-            signing_key.c.retired_at,
-        ).order_by(signing_key.c.created_at.desc(), signing_key.c.kid)
-    )
-    return [StoredSigningKey(*row) for row in rows]
+    return [StoredSigningKey(*row) for row in connection.execute(_ALL)]
 
 
 def add_first_signing_key(connection: Connection, key: StoredSigningKey) -> bool:

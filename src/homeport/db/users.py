@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, exists, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, select, update
 
 from homeport.db.dialect import insert_or_keep
 from homeport.db.schema import refresh_token, user_account
@@ -25,17 +25,20 @@ _COLUMNS = (
     user_account.c.password_hash,
     user_account.c.is_sysadmin,
 )
+# built once: these run with every request that follows a change of the database
+_BY_NAME = select(*_COLUMNS).where(user_account.c.username == bindparam("wanted"))
+_BY_ID = select(*_COLUMNS).where(user_account.c.id == bindparam("wanted"))
 
 
 def find_user(connection: Connection, username: str) -> StoredUser | None:
     """Return the user of that name, or None."""
-    row = connection.execute(select(*_COLUMNS).where(user_account.c.username == username)).first()
+    row = connection.execute(_BY_NAME, {"wanted": username}).first()
     return None if row is None else StoredUser(*row)
 
 
 def find_user_by_id(connection: Connection, user_id: int) -> StoredUser | None:
     """Return the user with that id, or None."""
-    row = connection.execute(select(*_COLUMNS).where(user_account.c.id == user_id)).first()
+    row = connection.execute(_BY_ID, {"wanted": user_id}).first()
     return None if row is None else StoredUser(*row)
 
 

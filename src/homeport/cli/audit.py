@@ -6,11 +6,12 @@ import re
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from homeport.db.audit import AuditFilter, AuditRecord
+if TYPE_CHECKING:
+    from homeport.db.audit import AuditRecord
 
 _AGE = re.compile(r"([0-9]{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -58,6 +59,7 @@ def audit(
     """
     from homeport.app import read_audit
     from homeport.config import load_settings
+    from homeport.db.audit import AuditFilter
 
     wanted = AuditFilter(
         since=since,
@@ -82,7 +84,7 @@ def audit(
         _print_table(records)
 
 
-def _print_table(records: list[tuple[int, AuditRecord]]) -> None:
+def _print_table(records: "list[tuple[int, AuditRecord]]") -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -1,10 +1,13 @@
 """The few places where SQLite and PostgreSQL spell the same thing differently."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Select, Table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql
 
 
 def insert_or_keep(
@@ -27,6 +30,9 @@ def locked(connection: Connection, statement: Select[Any]) -> Select[Any]:
     return statement.with_for_update() if connection.dialect.name == "postgresql" else statement
 
 
-def _insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
-    is_postgresql = connection.dialect.name == "postgresql"
-    return postgresql.insert(table) if is_postgresql else sqlite.insert(table)
+def _insert(connection: Connection, table: Table) -> "postgresql.Insert | sqlite.Insert":
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    return sqlite.insert(table)

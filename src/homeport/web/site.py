@@ -1,13 +1,17 @@
 """Puts the surfaces together: /v2 on its own fast path, everything else through Starlette."""
 
+import os
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -45,6 +49,8 @@ async def _answer_http_error(_request: Request, error: Exception) -> Response:
     return JSONResponse(body, status, headers=headers)
 
 
-async def _answer_failure(_request: Request, _error: Exception) -> Response:
-    body = {"errors": [{"code": "UNKNOWN", "message": "internal server error"}]}
-    return JSONResponse(body, 500)
+async def _answer_failure(request: Request, error: Exception) -> Response:
+    request_id = os.urandom(8).hex()
+    log.error("request_failed", request_id=request_id, path=request.url.path[:512], exc_info=error)
+    body = {"errors": [{"code": "UNKNOWN", "message": f"internal server error; request {request_id}"}]}
+    return JSONResponse(body, 500, headers={"x-request-id": request_id})

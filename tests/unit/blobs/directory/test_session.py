@@ -3,6 +3,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.unit.blobs.directory.interruption import before_each
 
 from homeport.blobs.directory.session import (
     NOTE_SUFFIX,
@@ -88,6 +89,22 @@ def test_session_has_one_user(path: Path) -> None:
     with closing(UploadSession(path, None)), pytest.raises(UploadBusyError):
         UploadSession(path, None)
     UploadSession(path, None).close()
+
+
+def test_session_that_became_a_blob_before_it_was_locked_is_unknown(path: Path, tmp_path: Path) -> None:
+    blob = tmp_path / "blob"
+    with before_each({"flock"}, lambda _: path.rename(blob)), pytest.raises(UploadUnknownError):
+        UploadSession(path, None)
+    assert blob.exists()
+
+
+def test_session_that_was_replaced_before_it_was_locked_is_unknown(path: Path) -> None:
+    def replace(_: str) -> None:
+        path.unlink()
+        path.touch()
+
+    with path.open("rb"), before_each({"flock"}, replace), pytest.raises(UploadUnknownError):
+        UploadSession(path, None)
 
 
 def test_cancelled_session_takes_nothing_more(path: Path) -> None:

@@ -1,17 +1,17 @@
 import json
+import os
 import subprocess
 import sys
-import threading
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import FrameType
 
 import anyio
 import pytest
 from tests.contract.store_recipe import all_digests, body, content_of, random_bytes
 from tests.programs import require_root
 from tests.unit.blobs.directory.failing_calls import CONTENT, OWNER, UNSUPPORTED
+from tests.unit.blobs.directory.interruption import before_each
 
 from homeport.blobs.directory import DirectoryStore
 from homeport.blobs.store import StorageFullError, StorageUnavailableError
@@ -176,14 +176,7 @@ async def test_content_is_durable_before_its_name_and_the_name_before_the_answer
     tmp_path: Path,
 ) -> None:
     calls: list[str] = []
-
-    def look(_frame: FrameType, event: str, function: object) -> None:
-        name = getattr(function, "__name__", "")
-        if event == "c_call" and name in {"fsync", "rename", "unlink"}:
-            calls.append(name)
-
-    threading.setprofile(look)
-    try:
+    with before_each({"fsync", "rename", "unlink"}, calls.append):
         store = DirectoryStore(tmp_path / "store")
         await store.open()
         upload_id = await store.open_upload(OWNER)
@@ -195,10 +188,22 @@ async def test_content_is_durable_before_its_name_and_the_name_before_the_answer
         await store.delete(Digest.of(b"content"))
         deleted = list(calls)
         await store.close()
-    finally:
-        threading.setprofile(None)
     assert committed == ["fsync", "rename", "fsync"]
     assert deleted == ["unlink", "fsync"]
+
+
+async def test_session_appended_to_just_before_it_would_expire_is_kept(tmp_path: Path) -> None:
+    first = DirectoryStore(tmp_path / "store")
+    await first.open()
+    upload_id = await first.open_upload(OWNER)
+    (session,) = (tmp_path / "store" / "uploads").iterdir()
+    os.utime(session, (0, 0))
+    with before_each({"flock"}, lambda _: os.utime(session)):
+        store = DirectoryStore(tmp_path / "store")
+        assert await store.expire_uploads(datetime.now(UTC) - LATER) == 0
+        await store.close()
+    assert (await first.upload_status(upload_id, OWNER)).size_bytes == 0
+    await first.close()
 
 
 @pytest.mark.parametrize(

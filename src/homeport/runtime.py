@@ -24,7 +24,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 _PR_SET_PDEATHSIG = 1
 _QUICK_DEATH_S = 2.0
-_MAX_PAUSE_S = 5.0
+_MAX_PAUSE_S = 1.0
 _MAX_QUICK_DEATHS = 10
 _POLL_S = 0.02
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from tests.programs import cache_directory
+
 MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 CONFIG_TYPE = "application/vnd.oci.image.config.v1+json"
@@ -157,9 +159,7 @@ def make_real_images() -> ImageSet:
     )
     may_run = script.is_file() and os.getuid() == 0
     version = hashlib.sha256(script.read_bytes() if may_run else Path(__file__).read_bytes()).hexdigest()[:16]
-    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    cache = Path(os.environ.get("HOMEPORT_TEST_CACHE", home / "homeport-tests"))
-    cache.mkdir(parents=True, exist_ok=True)
+    cache = cache_directory()
     images = ImageSet(cache / f"images-{version}")
     with (cache / f"images-{version}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -23,6 +23,12 @@ def require_program(name: str) -> str:
     return path
 
 
+def cache_directory() -> Path:
+    """Return where things are kept that are costly to make: HOMEPORT_TEST_CACHE, or a place in the home."""
+    home = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return _made(Path(os.environ.get("HOMEPORT_TEST_CACHE", home / "homeport-tests")))
+
+
 def require_root() -> None:
     """Skip the test unless it runs as root."""
     if os.getuid() != 0:

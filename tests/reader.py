@@ -6,7 +6,7 @@ import http.client
 import json
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -93,6 +93,11 @@ class RegistryReader:
             return Answer(response.status, dict(response.getheaders()), response.read())
         finally:
             connection.close()
+
+    def challenge(self) -> str:
+        """Return how the registry asks anonymous clients to sign in."""
+        answer = RegistryReader(replace(self.registry, user="")).request("GET", "/v2/")
+        return {name.lower(): value for name, value in answer.headers.items()}.get("www-authenticate", "")
 
     def status(self, path: str) -> int:
         """Return the status of a GET."""

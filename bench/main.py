@@ -15,7 +15,7 @@ from bench.client import AnswerError
 from bench.figures import Line
 from bench.harness import FULL, QUICK, Bench, Scale
 from bench.profiler import Profiler, find_py_spy
-from bench.report import as_document, format_lines, summary
+from bench.report import as_document, describe_machine, format_lines, summary
 from bench.rows import audit, downloads, lists, manifests, standing, uploads
 from bench.servers import Server, ServerFailedError, docker_registry, homeport, nginx
 
@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.rounds:
         scale = dataclasses.replace(scale, rounds=options.rounds)
     begin = time.monotonic()
+    machine = describe_machine()
+    print(f"{machine['cpus']} processors, load average before the start {machine['load_average']:.1f}\n")
     try:
         lines = _run(options, scale)
     except (AnswerError, ServerFailedError) as error:
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     print(f"{summary(lines)}. {time.monotonic() - begin:.0f} s.")
     if options.json:
-        document = as_document(lines, dataclasses.asdict(scale))
+        document = as_document(lines, machine, dataclasses.asdict(scale))
         options.json.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
     return 0
 

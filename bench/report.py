@@ -24,9 +24,9 @@ def summary(lines: Sequence[Line]) -> str:
     return f"{kept}; missed: {'; '.join(missed)}" if missed else kept
 
 
-def as_document(lines: Sequence[Line], settings: dict[str, Any]) -> dict[str, Any]:
+def as_document(lines: Sequence[Line], machine: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """Return everything as JSON values: the machine, the settings, and all rounds of all figures."""
-    return {"machine": describe_machine(), "settings": settings, "lines": [_as_json(line) for line in lines]}
+    return {"machine": machine, "settings": settings, "lines": [_as_json(line) for line in lines]}
 
 
 def describe_machine() -> dict[str, Any]:

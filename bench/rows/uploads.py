@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.client import Connection
 from bench.content import make_image, renew, write_layout, write_random
-from bench.figures import Line, at_least, spread
+from bench.figures import Line, at_least
 from bench.harness import MIB, Bench
 from bench.processes import cpu_seconds
 from bench.pushing import push_image, push_scope, send_file
@@ -33,6 +33,7 @@ def measure_blob(bench: Bench) -> list[Line]:
     write_random(path, bench.scale.blob_bytes)
 
     def measure(server: Server) -> Mapping[str, float]:
+        bare_speed = _write_bare(path, bench.directory / "bare.bin") if server is bench.own else 0.0
         digest = renew(path)
         headers = server.authorization(push_scope("bench/uploads"))
         cpu_before = cpu_seconds(server.pid)
@@ -42,15 +43,14 @@ def measure_blob(bench: Bench) -> list[Line]:
             elapsed_s = time.perf_counter() - begin
             cpu_s = cpu_seconds(server.pid) - cpu_before
             connection.request("DELETE", f"/v2/bench/uploads/blobs/{digest}", headers)
-        return {"speed": bench.scale.blob_bytes / MIB / elapsed_s, "cpu_s": cpu_s}
+        return {"speed": bench.scale.blob_bytes / MIB / elapsed_s, "cpu_s": cpu_s, "bare_speed": bare_speed}
 
     result = bench.compare(BLOB_ROW, (bench.own, bench.peer), measure)
-    bare = spread([_write_bare(path, bench.directory / "bare.bin") for _ in range(bench.scale.rounds)])
     path.unlink()
     what = f"blob push, {bench.scale.blob_bytes // MIB} MiB monolithic"
     line = result.line("speed", what, "MiB/s", at_least(2))
     return [
-        dataclasses.replace(line, peers={**line.peers, "no server": bare}),
+        dataclasses.replace(line, peers={**line.peers, "no server": result.own("bare_speed")}),
         result.line("cpu_s", f"{what}, server CPU", "s"),
     ]
 

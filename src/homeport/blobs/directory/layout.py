@@ -41,7 +41,8 @@ class Layout:
 
     def blob(self, digest: Digest) -> Path:
         """Return the path of the blob's file."""
-        return self.blobs / digest.algorithm / digest.encoded[:2] / digest.encoded
+        # One text is parsed in a third of the time that `/` takes three times; every download asks.
+        return Path(f"{self.blobs}/{digest.algorithm}/{digest.encoded[:2]}/{digest.encoded}")
 
     def require_blobs(self) -> None:
         """Raise FileNotFoundError when the store itself is not there, as when its volume is not mounted."""

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
 
 from homeport.blobs.directory.files import FILE_MODE, write_all
 from homeport.blobs.store import UploadBusyError, UploadStatus, UploadUnknownError
@@ -161,7 +162,13 @@ def remove_session(path: Path) -> None:
     try:
         path.unlink()
     except FileNotFoundError:
-        raise UploadUnknownError from None
+        raise_unknown(path)
+
+
+def raise_unknown(path: Path) -> NoReturn:
+    """Raise UploadUnknownError, or FileNotFoundError when the directory of all sessions is not there."""
+    path.parent.stat()
+    raise UploadUnknownError from None
 
 
 def forget_note(path: Path) -> None:
@@ -177,7 +184,7 @@ def _open_locked(path: Path) -> int:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
-        raise UploadUnknownError from None
+        raise_unknown(path)
     try:
         _lock(descriptor, path)
     except BaseException:

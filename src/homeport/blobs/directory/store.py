@@ -16,6 +16,7 @@ from homeport.blobs.directory.session import (
     UploadSession,
     create_session,
     forget_note,
+    raise_unknown,
     remove_session,
     status_of,
 )
@@ -126,11 +127,12 @@ class DirectoryStore:
 
     async def upload_status(self, upload_id: str, owner: str) -> UploadStatus:
         """Return the size of the session's file; see BlobStore."""
+        path = self._layout.session(upload_id, owner)
         with storage_errors(self._layout.root):
             try:
-                return status_of(self._layout.session(upload_id, owner).stat())
+                return status_of(path.stat())
             except FileNotFoundError:
-                raise UploadUnknownError from None
+                raise_unknown(path)
 
     def uploads(self) -> AsyncIterator[UploadStatus]:
         """Yield the status of every session's file; see BlobStore."""
@@ -156,9 +158,7 @@ class DirectoryStore:
     async def commit(self, upload_id: str, owner: str, digest: Digest) -> int:
         """Verify, sync and rename the session's file; see BlobStore."""
         path = self._layout.session(upload_id, owner)
-        size_bytes = await self._threads.run(self._commit, path, digest, self._running.get(path))
-        self._running.pop(path, None)
-        return size_bytes
+        return await self._threads.run(self._commit, path, digest, self._running.pop(path, None))
 
     async def cancel(self, upload_id: str, owner: str) -> None:
         """Remove the session's file; see BlobStore."""

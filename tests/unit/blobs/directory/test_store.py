@@ -106,6 +106,7 @@ async def test_missing_volume_is_not_mistaken_for_missing_content(
 ) -> None:
     digest = Digest.of(b"kept")
     await store.put(digest, b"kept")
+    upload_id = await store.open_upload(OWNER)
     (tmp_path / "store").rename(tmp_path / "unmounted")
     for call in (
         store.check(),
@@ -114,6 +115,10 @@ async def test_missing_volume_is_not_mistaken_for_missing_content(
         store.put(digest, b"kept"),
         store.delete(digest),
         store.open_upload(OWNER),
+        store.upload_status(upload_id, OWNER),
+        store.append(upload_id, OWNER, body(), offset=0),
+        store.commit(upload_id, OWNER, digest),
+        store.cancel(upload_id, OWNER),
         all_digests(store),
         store.expire_uploads(datetime.now(UTC)),
     ):
@@ -121,6 +126,7 @@ async def test_missing_volume_is_not_mistaken_for_missing_content(
             await call
     (tmp_path / "unmounted").rename(tmp_path / "store")
     assert await store.stat(digest) == 4
+    assert (await store.upload_status(upload_id, OWNER)).size_bytes == 0
 
 
 async def test_missing_shard_is_made_again(store: DirectoryStore, tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def parse_basic_credentials(value: bytes) -> tuple[str, Secret]:
         username, colon, password = base64.b64decode(value, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):
         colon = username = password = ""
-    if not colon:
+    if not colon or "\0" in username + password:
         raise CredentialsMalformedError(
             "the Authorization header holds no Basic credentials",
             hint="send the base64 text of USER:PASSWORD in UTF-8",

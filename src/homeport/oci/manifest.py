@@ -180,6 +180,8 @@ def _optional_text(document: dict[str, Any], name: str) -> str | None:
     value = document.get(name)
     if value is not None and not isinstance(value, str):
         raise ManifestInvalidError(f"{name} must be a text")
+    if value and "\0" in value:
+        raise ManifestInvalidError(f"{name} must not hold a NUL")
     return value or None
 
 

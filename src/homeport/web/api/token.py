@@ -176,7 +176,7 @@ def _charset(parameters: str) -> str:
 
 def _parse_fields(text: bytes, charset: str) -> Fields:
     try:
-        return parse_qsl(
+        fields = parse_qsl(
             text.decode(charset),
             keep_blank_values=True,
             encoding=charset,
@@ -185,6 +185,9 @@ def _parse_fields(text: bytes, charset: str) -> Fields:
         )
     except ValueError:
         raise TokenRequestError("the parameters are malformed or too many") from None
+    if any("\0" in value for _, value in fields):
+        raise TokenRequestError("a parameter holds a NUL")
+    return fields
 
 
 def _all(fields: Fields, name: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import time
 from collections.abc import Awaitable, Callable
 
@@ -26,7 +27,7 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger()
 Handler = Callable[[Request, Route], Awaitable[None]]
 
 _MAX_PATH = 4096
-_MAX_REQUEST_ID = 64
+_REQUEST_ID = re.compile("[0-9A-Za-z-]{1,64}")
 _JSON: Header = (b"content-type", b"application/json")
 
 
@@ -78,7 +79,7 @@ class RegistryApp:
         request = Request(scope, receive, send, next(self._request_ids), self._body_timeout_s)
         route = match_path(scope["path"]) if len(scope["path"]) <= _MAX_PATH else None
         given_id = request.header(b"x-request-id")
-        if given_id and len(given_id) <= _MAX_REQUEST_ID and given_id.replace("-", "").isalnum():
+        if given_id and _REQUEST_ID.fullmatch(given_id):
             request.request_id = given_id
         try:
             request.version = self._database.version()

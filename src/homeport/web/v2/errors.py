@@ -17,7 +17,13 @@ from homeport.oci.errors import OciError, OciErrorCode
 from homeport.oci.ranges import RangeUnsatisfiableError
 from homeport.registry.errors import MissingContentError
 from homeport.registry.journal import JournalError
-from homeport.web.v2.request import BodyTimeoutError, BodyTooLargeError, ClientDisconnectedError, Header
+from homeport.web.v2.request import (
+    BodyTimeoutError,
+    BodyTooLargeError,
+    ClientDisconnectedError,
+    Header,
+    QueryInvalidError,
+)
 
 STATUS: dict[OciErrorCode, int] = {
     OciErrorCode.BLOB_UNKNOWN: 404,
@@ -48,6 +54,7 @@ _OTHERS: dict[type[HomeportError], tuple[int, OciErrorCode]] = {
     ClientDisconnectedError: (400, OciErrorCode.SIZE_INVALID),
     BodyTimeoutError: (408, OciErrorCode.BLOB_UPLOAD_INVALID),
     BodyTooLargeError: (413, OciErrorCode.MANIFEST_INVALID),
+    QueryInvalidError: (400, OciErrorCode.UNSUPPORTED),
 }
 
 RETRY_SOON: Header = (b"retry-after", b"5")

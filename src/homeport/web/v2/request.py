@@ -6,7 +6,6 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from homeport.errors import HomeportError
-from homeport.oci.errors import OciError, OciErrorCode
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -31,6 +30,10 @@ class BodyTimeoutError(HomeportError):
 
 class BodyTooLargeError(HomeportError):
     """The body is larger than this kind of request may have."""
+
+
+class QueryInvalidError(HomeportError):
+    """The query has too many parameters, or one that no database can compare with."""
 
 
 class Request:
@@ -78,10 +81,7 @@ class Request:
         """Return every value of a query parameter, decoded."""
         if self._query is None:
             text = self.scope["query_string"].decode("latin-1")
-            try:
-                self._query = parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_QUERY_FIELDS)
-            except ValueError as error:
-                raise OciError(OciErrorCode.UNSUPPORTED, "the query has too many parameters") from error
+            self._query = _parse_query(text)
         return [value for key, value in self._query if key == name]
 
     def query(self, name: str) -> str | None:
@@ -173,3 +173,13 @@ class Request:
     async def send_file(self, path: str) -> None:
         """Send a whole file as the body, from the server's native code."""
         await self._send({"type": "http.response.pathsend", "path": path})
+
+
+def _parse_query(text: str) -> list[tuple[str, str]]:
+    try:
+        fields = parse_qsl(text, keep_blank_values=True, max_num_fields=_MAX_QUERY_FIELDS)
+    except ValueError as error:
+        raise QueryInvalidError(f"the query has more than {_MAX_QUERY_FIELDS} parameters") from error
+    if any("\0" in value for _, value in fields):
+        raise QueryInvalidError("the query holds a NUL")
+    return fields

@@ -146,8 +146,9 @@ def test_any_text_for_a_digest_parameter_is_refused(hostile: Registry, digest: s
         if digest:
             assert wire.ask("POST", f"{uploads}?digest={encoded}", hostile.admin, b"x").status == 400
         mounted = wire.ask("POST", f"{uploads}?mount={encoded}&from={encoded}", hostile.admin)
-        assert mounted.status == 202
-        assert wire.ask("DELETE", mounted.header("Location") or "", hostile.admin).status == 204
+        assert mounted.status == (400 if "\0" in digest else 202)
+        if mounted.status == 202:
+            assert wire.ask("DELETE", mounted.header("Location") or "", hostile.admin).status == 204
 
 
 json_values = st.recursive(
@@ -229,7 +230,7 @@ def test_any_list_parameters_are_answered_or_refused(hostile: Registry, number: 
     answer = hostile.ask_as_admin(
         "GET", f"/v2/{VICTIM}/referrers/{IMAGE.digest}?{query}&artifactType={query}"
     )
-    assert answer.status == 200
+    assert answer.status == (400 if "\0" in number + last else 200)
 
 
 @pytest.mark.parametrize("query", ["a=b&" * 300, "&" * 5000, "x" * 30_000, "tag=a&" * 100, "%ff=%ff&%00=%00"])

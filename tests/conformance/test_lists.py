@@ -77,10 +77,11 @@ TAGS = [
     case(
         "last is any text",
         page(f"?last={escaped('a b/c?d&e=ä')}", tuple(tag for tag in ORDERED if tag > "a b"), None),
-        page("?last=%00", ORDERED, None),
         page("?last=%ff", (), None),
         seed=TAGGED,
     ),
+    case("a NUL is no text", get(f"{LIST}?last=%00", 400, codes=("UNSUPPORTED",)), seed=TAGGED),
+    case("too many parameters", get(f"{LIST}?{'a=b&' * 201}", 400, codes=("UNSUPPORTED",)), seed=TAGGED),
     case("unknown parameters", page("?x=y&ns=docker.io", ORDERED, None), seed=TAGGED),
     *(
         case(f"n={query}", wrong(query), seed=TAGGED)

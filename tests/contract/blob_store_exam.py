@@ -13,26 +13,11 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from tests.contract.blob_store_machine import BlobStoreMachine
 from tests.contract.exam_blobs import BlobExam
-from tests.contract.exam_fixtures import (
-    MEBIBYTE,
-    OWNER,
-    REPOSITORY_ROOT,
-    pieces,
-    upload,
-)
+from tests.contract.exam_fixtures import MEBIBYTE, OWNER, REPOSITORY_ROOT, pieces, upload
 from tests.contract.exam_sessions import SessionExam
-from tests.contract.store_recipe import (
-    NewRecipe,
-    StoreRecipe,
-    all_digests,
-    body,
-    content_of,
-    random_bytes,
-)
+from tests.contract.store_recipe import NewRecipe, StoreRecipe, all_digests, body, content_of, random_bytes
 
-from homeport.blobs.store import (
-    BlobStore,
-)
+from homeport.blobs.store import BlobStore
 from homeport.oci.digest import Digest
 
 

@@ -5,19 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import anyio
 import pytest
-from tests.contract.exam_fixtures import (
-    MEBIBYTE,
-    OWNER,
-    StoreFixtures,
-    assert_unknown,
-    upload,
-)
-from tests.contract.store_recipe import (
-    all_digests,
-    body,
-    content_of,
-    random_bytes,
-)
+from tests.contract.exam_fixtures import MEBIBYTE, OWNER, StoreFixtures, assert_unknown, upload
+from tests.contract.store_recipe import all_digests, body, content_of, random_bytes
 
 from homeport.blobs.store import (
     BlobDamagedError,

@@ -6,16 +6,9 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 import pytest
-from tests.contract.store_recipe import (
-    NewRecipe,
-    StoreRecipe,
-    body,
-)
+from tests.contract.store_recipe import NewRecipe, StoreRecipe, body
 
-from homeport.blobs.store import (
-    BlobStore,
-    UploadUnknownError,
-)
+from homeport.blobs.store import BlobStore, UploadUnknownError
 from homeport.oci.digest import Digest
 
 OWNER = "library/nginx"

@@ -26,12 +26,7 @@ from tests.contract.store_recipe import (
     random_bytes,
 )
 
-from homeport.blobs.store import (
-    BlobStore,
-    OffsetMismatchError,
-    UploadBusyError,
-    UploadUnknownError,
-)
+from homeport.blobs.store import BlobStore, OffsetMismatchError, UploadBusyError, UploadUnknownError
 from homeport.oci.digest import Digest, DigestInvalidError
 
 FORGED_IDS = (

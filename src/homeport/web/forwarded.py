@@ -9,11 +9,15 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _HOST = re.compile(r"[A-Za-z0-9.\-_]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
 
+_PAIR = re.compile(r'([A-Za-z]+)=(?:"([^"]*)"|([^\s;,"]*))')
+_OLDER = frozenset({b"x-forwarded-for", b"x-forwarded-proto", b"x-forwarded-host"})
+
 
 class Forwarding:
     """Reads `X-Forwarded-For`, `-Proto` and `-Host`, but only from proxies in the trusted networks.
 
-    A fixed external URL, when one is set, wins over everything that a request says.
+    Without any of them `Forwarded` (RFC 7239) is read, so that a client cannot add it to what a proxy says
+    in the older headers. A fixed external URL, when one is set, wins over everything that a request says.
     """
 
     def __init__(self, networks: tuple[Network, ...], external_url: str) -> None:
@@ -26,7 +30,7 @@ class Forwarding:
         peer: str = client[0] if client else ""
         if not self._networks or not self._is_trusted(peer):
             return peer
-        for entry in reversed(headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")):
+        for entry in reversed(_hops(headers)):
             address = entry.strip().strip("[]")
             if not _is_address(address):
                 break
@@ -47,8 +51,10 @@ class Forwarding:
             host = f"{server[0]}:{server[1]}" if server else ""
         client = scope.get("client")
         if self._networks and client and self._is_trusted(client[0]):
-            scheme = _first(headers, b"x-forwarded-proto") or scheme
-            host = _first(headers, b"x-forwarded-host") or host
+            standard = _forwarded(headers)
+            said = standard[0] if standard else {}
+            scheme = _first(headers, b"x-forwarded-proto") or said.get("proto", "").lower() or scheme
+            host = _first(headers, b"x-forwarded-host") or said.get("host") or host
         if scheme not in {"http", "https"} or not _HOST.fullmatch(host):
             return "http://localhost"
         return f"{scheme}://{host}"
@@ -62,6 +68,30 @@ class Forwarding:
 
 def _first(headers: Mapping[bytes, bytes], name: bytes) -> str:
     return headers.get(name, b"").decode("latin-1").split(",")[0].strip()
+
+
+def _hops(headers: Mapping[bytes, bytes]) -> list[str]:
+    standard = _forwarded(headers)
+    if not standard:
+        return headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")
+    return [_without_port(element.get("for", "")) for element in standard]
+
+
+def _forwarded(headers: Mapping[bytes, bytes]) -> list[dict[str, str]]:
+    """Return the elements of `Forwarded`, none when one of the older headers is there."""
+    value = headers.get(b"forwarded")
+    if value is None or not _OLDER.isdisjoint(headers):
+        return []
+    return [
+        {name.lower(): quoted or token for name, quoted, token in _PAIR.findall(element)}
+        for element in value.decode("latin-1").split(",")
+    ]
+
+
+def _without_port(node: str) -> str:
+    address, colon, port = node.rpartition(":")
+    is_ported = colon and port.isdigit() and (address.count(":") == 0 or address.endswith("]"))
+    return address if is_ported else node
 
 
 def _is_address(text: str) -> bool:

@@ -1,8 +1,10 @@
 """Sections 0 and 1 of the protocol: the ping, challenges, routing, methods and the shape of errors."""
 
 import re
+from collections.abc import Iterator
 
 import pytest
+from tests.conformance.conftest import registry_of
 from tests.conformance.content import ABSENT, BLOB, IMAGE, IMAGE_SEED, OCI_MANIFEST, PARTS
 from tests.conformance.table import (
     NOBODY,
@@ -21,7 +23,8 @@ from tests.conformance.table import (
     post,
     put,
 )
-from tests.conformance.wire import Registry
+from tests.conformance.wire import Headers, Registry
+from tests.servers import HomeportServer
 
 JSON = "application/json"
 CHALLENGE = re.compile(r'Bearer realm="http://[^"]+/service/token",service="[^"]+"')
@@ -185,6 +188,53 @@ def test_forwarded_headers_of_strangers_are_not_believed(registry: Registry) -> 
     answer = registry.ask("GET", "/v2/", forged)
     assert "evil" not in str(answer.headers)
     assert 'realm="http://' in (answer.header("WWW-Authenticate") or "")
+
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """Return a registry that trusts the proxy it is asked through."""
+    environment = {"HOMEPORT_TRUSTED_PROXIES": "127.0.0.0/8"}
+    server = HomeportServer(tmp_path_factory.mktemp("proxied"), environment=environment, workers=1)
+    try:
+        yield registry_of(server.start())
+    finally:
+        server.stop()
+
+
+FORWARDED = [
+    ((("X-Forwarded-Proto", "https"), ("X-Forwarded-Host", "r.example.com")), "https://r.example.com"),
+    ((("X-Forwarded-Proto", "https"), ("Host", "r.example.com:444")), "https://r.example.com:444"),
+    ((("Forwarded", "for=192.0.2.1;host=r.example.com;proto=https"),), "https://r.example.com"),
+]
+
+
+@pytest.mark.parametrize(("headers", "base"), FORWARDED, ids=[str(headers) for headers, _ in FORWARDED])
+def test_forwarded_headers_of_a_trusted_proxy_are_believed(
+    proxied: Registry, headers: Headers, base: str
+) -> None:
+    challenge = proxied.ask("GET", "/v2/", headers).header("WWW-Authenticate")
+    assert challenge is not None
+    assert f'realm="{base}/service/token"' in challenge
+    location = proxied.ask_as_admin("POST", "/v2/proxied/x/blobs/uploads/", headers).header("Location")
+    assert location is not None
+    assert location.startswith("/v2/proxied/x/blobs/uploads/")
+
+
+LONGEST = "conformance/" + "a" * (255 - len("conformance/"))
+
+
+def test_repository_name_of_255_characters_works(exam: Exam) -> None:
+    for item in (*PARTS, IMAGE.tagged("t" * 128)):
+        exam.push(LONGEST, item)
+    target = f"/v2/{LONGEST}/manifests/{'t' * 128}"
+    assert exam.registry.ask_as_admin("GET", target).body == IMAGE.content
+
+
+def test_repository_name_of_256_characters_is_refused(exam: Exam) -> None:
+    for method, target in (("GET", "manifests/latest"), ("POST", "blobs/uploads/"), ("GET", "tags/list")):
+        answer = exam.registry.ask_as_admin(method, f"/v2/{LONGEST}a/{target}")
+        assert answer.status == 400
+        assert answer.codes() == ["NAME_INVALID"]
 
 
 ODD_NAMES = [

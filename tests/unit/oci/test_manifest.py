@@ -140,6 +140,8 @@ def test_manifest_that_the_specification_allows_is_taken(
         (image(annotations=[]), mediatype.OCI_MANIFEST),
         (image(annotations={"a": 7}), mediatype.OCI_MANIFEST),
         (image(artifactType=7), mediatype.OCI_MANIFEST),
+        (image(artifactType="a\0b"), mediatype.OCI_MANIFEST),
+        (image(config=CONFIG | {"mediaType": "a\0b"}), mediatype.OCI_MANIFEST),
         (image(subject="x"), mediatype.OCI_MANIFEST),
         (image(subject={"size": 1}), mediatype.OCI_MANIFEST),
         (image(manifests=[]), mediatype.OCI_MANIFEST),

@@ -1,14 +1,12 @@
 """Fixtures of all tests: servers that run, images to push, and how long property tests search."""
 
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from homeport.db.engine import Database, open_database
-from homeport.db.upgrade import upgrade_database
 from tests.images import ImageSet, make_real_images, write_small_images
 from tests.postgresql import PostgresCluster
 from tests.servers import DockerRegistry, HomeportServer
@@ -79,22 +77,6 @@ def postgres_url(postgres_cluster: PostgresCluster) -> Iterator[str]:
     url = postgres_cluster.create_database()
     yield url
     postgres_cluster.drop_database(url)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
-    """Open an empty database with this version's schema: each test runs on both kinds."""
-    if request.param == "postgresql":
-        url = request.getfixturevalue("postgres_url")
-    else:
-        url = f"sqlite:///{tmp_path / 'homeport.db'}"
-    opened = open_database(url, tmp_path / "run")
-    await opened.open()
-    try:
-        await upgrade_database(opened)
-        yield opened
-    finally:
-        await opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from homeport.auth.passwords import (
     password_fingerprint,
 )
 from homeport.db.engine import Database
+from homeport.db.rights import read_user_rights
 from homeport.db.users import StoredUser, find_user_by_id
-from homeport.rules.permissions import AuthMethod, Principal, PrincipalKind
+from homeport.rules.permissions import NO_RIGHTS, AuthMethod, Principal, PrincipalKind, Rights
 
 MAX_USERNAME_LENGTH = 255
 
@@ -22,15 +25,26 @@ class Account:
     username: str
     is_sysadmin: bool
     password_fingerprint: str
+    rights: Rights = NO_RIGHTS
 
     def as_principal(self, auth_method: AuthMethod) -> Principal:
         """Return the account as one who acts."""
-        return Principal(self.username, PrincipalKind.USER, self.user_id, self.is_sysadmin, auth_method)
+        return Principal(
+            self.username, PrincipalKind.USER, self.user_id, self.is_sysadmin, auth_method, self.rights
+        )
 
 
-def account_of(user: StoredUser) -> Account:
-    """Return the facts of a stored user."""
-    return Account(user.id, user.username, user.is_sysadmin, password_fingerprint(user.password_hash))
+def account_of(user: StoredUser, rights: Rights = NO_RIGHTS) -> Account:
+    """Return the facts of a stored user who has these rights."""
+    return Account(user.id, user.username, user.is_sysadmin, password_fingerprint(user.password_hash), rights)
+
+
+def find_account(connection: Connection, user_id: int) -> Account | None:
+    """Return the account with that id, or None."""
+    user = find_user_by_id(connection, user_id)
+    if user is None:
+        return None
+    return account_of(user, read_user_rights(connection, user.id, is_auditor=user.is_auditor))
 
 
 class Accounts:
@@ -50,8 +64,7 @@ class Accounts:
         if user_id in self._accounts:
             return self._accounts[user_id]
         cached = self._accounts
-        user = await self._database.read(find_user_by_id, user_id)
-        account = None if user is None else account_of(user)
+        account = await self._database.read(find_account, user_id)
         cached[user_id] = account
         return account
 

@@ -5,7 +5,7 @@ from hashlib import blake2b
 
 from sqlalchemy import Connection
 
-from homeport.auth.accounts import Account, Accounts, account_of, is_username
+from homeport.auth.accounts import Account, Accounts, is_username
 from homeport.auth.bounded_cache import BoundedCache
 from homeport.auth.clock import Clock, utc_now
 from homeport.auth.errors import CredentialsMalformedError, LoginSlowedDownError, PasswordWrongError
@@ -113,14 +113,13 @@ class PasswordLogin:
             raise PasswordWrongError(username)
         if is_success_news(history, now):
             await self._database.write(record_login_success, subjects, user.id, now)
-        return await self._with_todays_hash(user, password)
-
-    async def _with_todays_hash(self, user: StoredUser, password: Secret) -> Account:
-        if not self._passwords.is_outdated(user.password_hash):
-            return account_of(user)
-        new_hash = await self._passwords.hash(password)
-        await self._database.write(_store_rehash, user, new_hash)
-        return await self._accounts.find(user.id) or account_of(user)
+        if self._passwords.is_outdated(user.password_hash):
+            new_hash = await self._passwords.hash(password)
+            await self._database.write(_store_rehash, user, new_hash)
+        account = await self._accounts.find(user.id)
+        if account is None:
+            raise PasswordWrongError(username)  # deleted meanwhile
+        return account
 
     def _key(self, username: str, password: Secret) -> bytes:
         text = f"{username}\0{password.reveal()}"

@@ -21,7 +21,7 @@ from homeport.auth.password_login import PasswordLogin
 from homeport.auth.refresh_tokens import RefreshTokens
 from homeport.auth.secret import Secret
 from homeport.db.engine import Database
-from homeport.db.repositories import find_visibilities, project_of
+from homeport.db.repositories import find_project_facts, project_of
 from homeport.oci.name import is_repository_name
 from homeport.oci.scope import REPOSITORY, Scope, parse_scopes
 from homeport.rules.permissions import (
@@ -181,14 +181,12 @@ class TokenService:
             if scope.type == REPOSITORY and is_repository_name(scope.name)
         }
         projects = {name: project_of(name) for name in asked}
-        visibilities: dict[str, bool] = {}
+        facts: dict[str, ProjectFacts] = {}
         if projects:
-            visibilities = await self._database.read(find_visibilities, set(projects.values()))
+            facts = await self._database.read(find_project_facts, set(projects.values()))
         granted = {}
         for name, actions in asked.items():
-            visibility = visibilities.get(projects[name])
-            facts = None if visibility is None else ProjectFacts(projects[name], visibility)
-            allowed = actions & repository_actions(principal, facts)
+            allowed = actions & repository_actions(principal, facts.get(projects[name]), name)
             if allowed:
                 granted[name] = allowed
         return Grants(granted, asks_for_catalog(scopes) and may_list_catalog(principal))

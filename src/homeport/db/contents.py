@@ -5,7 +5,7 @@ from datetime import datetime
 from itertools import islice
 from typing import TypeVar
 
-from sqlalchemy import Connection, delete, exists, select
+from sqlalchemy import Connection, bindparam, delete, exists, select
 
 from homeport.db.dialect import insert_or_keep
 from homeport.db.schema import blob, manifest, manifest_reference, project, repository, repository_blob
@@ -14,13 +14,20 @@ T = TypeVar("T")
 
 _MAX_PARAMETERS = 500
 
+_SIZE = (
+    select(blob.c.size_bytes)
+    .join(repository_blob, repository_blob.c.digest == blob.c.digest)
+    .where(
+        repository_blob.c.repository_id == bindparam("repository"),
+        repository_blob.c.digest == bindparam("digest"),
+    )
+)
+
 
 def find_blob_size(connection: Connection, repository_id: int, digest: str) -> int | None:
     """Return the size in bytes of a blob of this repository, or None when it has no such blob."""
     size_bytes: int | None = connection.execute(
-        select(blob.c.size_bytes)
-        .join(repository_blob, repository_blob.c.digest == blob.c.digest)
-        .where(repository_blob.c.repository_id == repository_id, repository_blob.c.digest == digest)
+        _SIZE, {"repository": repository_id, "digest": digest}
     ).scalar()
     return size_bytes
 

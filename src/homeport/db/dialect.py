@@ -1,9 +1,10 @@
 """The few places where SQLite and PostgreSQL spell the same thing differently."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Select, Table
+from sqlalchemy import Connection, Executable, Select, Table
 from sqlalchemy.dialects import sqlite
 
 if TYPE_CHECKING:
@@ -14,15 +15,12 @@ def insert_or_keep(
     connection: Connection, table: Table, rows: Mapping[str, Any] | list[dict[str, Any]]
 ) -> None:
     """Insert the rows; those whose key exists already stay as they are."""
-    connection.execute(_insert(connection, table).on_conflict_do_nothing(), rows)
+    connection.execute(_keeping_insert(connection.dialect.name, table), rows)
 
 
 def insert_or_replace(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
     """Insert the row, or overwrite the one with the same primary key."""
-    statement = _insert(connection, table)
-    keys = [column.name for column in table.primary_key.columns]
-    changed = {name: statement.excluded[name] for name in row if name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed), row)
+    connection.execute(_replacing_insert(connection.dialect.name, table, tuple(row)), row)
 
 
 def locked(connection: Connection, statement: Select[Any]) -> Select[Any]:
@@ -30,8 +28,24 @@ def locked(connection: Connection, statement: Select[Any]) -> Select[Any]:
     return statement.with_for_update() if connection.dialect.name == "postgresql" else statement
 
 
-def _insert(connection: Connection, table: Table) -> "postgresql.Insert | sqlite.Insert":
-    if connection.dialect.name == "postgresql":
+# Statements are built once: building one takes longer than SQLite takes to run it.
+
+
+@cache
+def _keeping_insert(dialect: str, table: Table) -> Executable:
+    return _insert(dialect, table).on_conflict_do_nothing()
+
+
+@cache
+def _replacing_insert(dialect: str, table: Table, columns: tuple[str, ...]) -> Executable:
+    statement = _insert(dialect, table)
+    keys = [column.name for column in table.primary_key.columns]
+    changed = {name: statement.excluded[name] for name in columns if name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+
+
+def _insert(dialect: str, table: Table) -> "postgresql.Insert | sqlite.Insert":
+    if dialect == "postgresql":
         from sqlalchemy.dialects import postgresql
 
         return postgresql.insert(table)

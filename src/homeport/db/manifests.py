@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, insert, select, update
 
 from homeport.db.contents import batched
 from homeport.db.dialect import insert_or_keep, insert_or_replace
@@ -69,30 +69,33 @@ class ReferrersPage:
 
 _STORED = (manifest.c.id, manifest.c.digest, manifest.c.media_type, manifest.c.size_bytes)
 
+# built once: pulls and pushes run these with every request that follows a change of the database
+_BY_TAG = (
+    select(*_STORED)
+    .join(tag, tag.c.manifest_id == manifest.c.id)
+    .where(tag.c.repository_id == bindparam("repository"), tag.c.name == bindparam("name"))
+)
+_BY_DIGEST = select(*_STORED).where(
+    manifest.c.repository_id == bindparam("repository"), manifest.c.digest == bindparam("digest")
+)
+_BODY = select(manifest_body.c.body).where(manifest_body.c.digest == bindparam("digest"))
+
 
 def find_by_tag(connection: Connection, repository_id: int, name: str) -> StoredManifest | None:
     """Return the manifest that the tag points to."""
-    row = connection.execute(
-        select(*_STORED)
-        .join(tag, tag.c.manifest_id == manifest.c.id)
-        .where(tag.c.repository_id == repository_id, tag.c.name == name)
-    ).first()
+    row = connection.execute(_BY_TAG, {"repository": repository_id, "name": name}).first()
     return None if row is None else StoredManifest(*row)
 
 
 def find_by_digest(connection: Connection, repository_id: int, digest: str) -> StoredManifest | None:
     """Return the repository's manifest with this digest."""
-    row = connection.execute(
-        select(*_STORED).where(manifest.c.repository_id == repository_id, manifest.c.digest == digest)
-    ).first()
+    row = connection.execute(_BY_DIGEST, {"repository": repository_id, "digest": digest}).first()
     return None if row is None else StoredManifest(*row)
 
 
 def read_body(connection: Connection, digest: str) -> bytes | None:
     """Return the bytes of a manifest, exactly as pushed."""
-    body: bytes | None = connection.execute(
-        select(manifest_body.c.body).where(manifest_body.c.digest == digest)
-    ).scalar()
+    body: bytes | None = connection.execute(_BODY, {"digest": digest}).scalar()
     return body
 
 

@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection, bindparam, exists, or_, select
 
-from homeport.db.dialect import insert_or_keep, locked
+from homeport.db.dialect import insert_or_keep
 from homeport.db.schema import manifest, project, repository
+from homeport.rules.permissions import ProjectFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,36 +21,50 @@ class Location:
     is_public: bool
     repository_id: int | None
 
+    @property
+    def project(self) -> ProjectFacts | None:
+        """What permissions in the project depend on, or None when there is no such project."""
+        if self.project_id is None:
+            return None
+        return ProjectFacts(self.project_id, self.project_name, self.is_public)
+
 
 def project_of(repository_name: str) -> str:
     """Return the name of the project that a repository lives in: its first component."""
     return repository_name.partition("/")[0]
 
 
+_LOCATE = (
+    select(project.c.id, project.c.is_public, repository.c.id)
+    .select_from(
+        project.outerjoin(
+            repository,
+            (repository.c.project_id == project.c.id) & (repository.c.name == bindparam("repository")),
+        )
+    )
+    .where(project.c.name == bindparam("project"))
+)
+_REPOSITORY = select(repository.c.id).where(repository.c.name == bindparam("repository"))
+_LOCKED_REPOSITORY = _REPOSITORY.with_for_update()
+
+
 def locate(connection: Connection, repository_name: str) -> Location:
     """Return where the name leads; nothing is made."""
     project_name = project_of(repository_name)
-    row = connection.execute(
-        select(project.c.id, project.c.is_public, repository.c.id)
-        .select_from(
-            project.outerjoin(
-                repository,
-                (repository.c.project_id == project.c.id) & (repository.c.name == repository_name),
-            )
-        )
-        .where(project.c.name == project_name)
-    ).first()
+    row = connection.execute(_LOCATE, {"repository": repository_name, "project": project_name}).first()
     if row is None:
         return Location(repository_name, project_name, None, is_public=False, repository_id=None)
     return Location(repository_name, project_name, row[0], is_public=row[1], repository_id=row[2])
 
 
-def find_visibilities(connection: Connection, project_names: Iterable[str]) -> dict[str, bool]:
-    """Return whether they are public, for those of the projects that exist."""
+def find_project_facts(connection: Connection, project_names: Iterable[str]) -> dict[str, ProjectFacts]:
+    """Return what permissions depend on, for those of the projects that exist."""
     rows = connection.execute(
-        select(project.c.name, project.c.is_public).where(project.c.name.in_(tuple(project_names)))
+        select(project.c.id, project.c.name, project.c.is_public).where(
+            project.c.name.in_(tuple(project_names))
+        )
     )
-    return {row[0]: row[1] for row in rows}
+    return {row[1]: ProjectFacts(row[0], row[1], row[2]) for row in rows}
 
 
 def ensure_project(connection: Connection, name: str, now: datetime, *, is_public: bool = False) -> int:
@@ -68,30 +83,42 @@ def ensure_repository(connection: Connection, repository_name: str, now: datetim
     On PostgreSQL its row is locked until the transaction ends, so that changes of one repository follow one
     another as they do on SQLite.
     """
-    found = locked(connection, select(repository.c.id).where(repository.c.name == repository_name))
-    repository_id: int | None = connection.execute(found).scalar()
+    repository_id = lock_repository(connection, repository_name)
     if repository_id is not None:
         return repository_id
     project_id = ensure_project(connection, project_of(repository_name), now)
     insert_or_keep(
         connection, repository, {"project_id": project_id, "name": repository_name, "created_at": now}
     )
-    return int(connection.execute(found).scalar_one())
+    made = lock_repository(connection, repository_name)
+    if made is None:
+        raise LookupError(repository_name)
+    return made
 
 
 def lock_repository(connection: Connection, repository_name: str) -> int | None:
     """Return the repository's id, its row locked on PostgreSQL, or None when it does not exist."""
-    found = locked(connection, select(repository.c.id).where(repository.c.name == repository_name))
-    repository_id: int | None = connection.execute(found).scalar()
+    # SQLite knows no row locks and has one writer
+    statement = _LOCKED_REPOSITORY if connection.dialect.name == "postgresql" else _REPOSITORY
+    repository_id: int | None = connection.execute(statement, {"repository": repository_name}).scalar()
     return repository_id
 
 
+@dataclass(frozen=True, slots=True)
+class Visibility:
+    """Whose repositories a list may show: everybody's, or those of public and of these projects."""
+
+    shows_everything: bool
+    project_ids: frozenset[int] = frozenset()
+
+
 def list_repositories(
-    connection: Connection, *, after: str, limit: int, is_restricted_to_public: bool
-) -> list[str]:
-    """Return up to `limit` names of repositories with a manifest, those after `after`, in byte order."""
+    connection: Connection, visibility: Visibility, *, after: str, limit: int
+) -> list[tuple[str, ProjectFacts]]:
+    """Return up to `limit` repositories with a manifest, those after `after`, in byte order, visible ones."""
     statement = (
-        select(repository.c.name)
+        select(repository.c.name, project.c.id, project.c.name, project.c.is_public)
+        .join(project, project.c.id == repository.c.project_id)
         .where(
             repository.c.name > after,
             exists().where(manifest.c.repository_id == repository.c.id),
@@ -99,8 +126,8 @@ def list_repositories(
         .order_by(repository.c.name)
         .limit(limit)
     )
-    if is_restricted_to_public:
-        statement = statement.join(project, project.c.id == repository.c.project_id).where(
-            project.c.is_public
+    if not visibility.shows_everything:
+        statement = statement.where(
+            or_(project.c.is_public, project.c.id.in_(sorted(visibility.project_ids)))
         )
-    return list(connection.execute(statement).scalars())
+    return [(row[0], ProjectFacts(row[1], row[2], row[3])) for row in connection.execute(statement)]

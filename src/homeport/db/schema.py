@@ -17,6 +17,8 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
+    true,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -67,6 +69,58 @@ user_account = Table(
     Column("is_sysadmin", Boolean, nullable=False, default=False),
     Column("created_at", Timestamp, nullable=False),
     Column("updated_at", Timestamp, nullable=False),
+    Column("email", String(255), nullable=False, server_default=""),
+    Column("realname", String(255), nullable=False, server_default=""),
+    Column("comment", String(255), nullable=False, server_default=""),
+    Column("is_auditor", Boolean, nullable=False, server_default=false()),
+    # where the account comes from: local, ldap or oidc; the external id names it there
+    Column("source", String(16), nullable=False, server_default="local"),
+    Column("external_id", String(512)),
+    Column("cli_secret_hash", Text),
+    Column("sealed_cli_secret", LargeBinary),
+    Index("uq_user_account_source_external_id", "source", "external_id", unique=True),
+)
+
+user_group = Table(
+    "user_group",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(255), nullable=False),
+    Column("kind", Integer, nullable=False),
+    Column("ldap_group_dn", String(512), nullable=False, server_default=""),
+    Column("created_at", Timestamp, nullable=False),
+    UniqueConstraint("kind", "name", "ldap_group_dn"),
+    CheckConstraint("kind IN (1, 2, 3)", name="kind"),
+)
+
+user_group_member = Table(
+    "user_group_member",
+    metadata,
+    Column("user_id", ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True),
+    Column("group_id", ForeignKey("user_group.id", ondelete="CASCADE"), primary_key=True, index=True),
+    sqlite_with_rowid=False,
+)
+
+session = Table(
+    "session",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),
+    Column("user_id", ForeignKey("user_account.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("password_fingerprint", String(64), nullable=False),
+    Column("auth_method", String(32), nullable=False),
+    Column("csrf_token", String(64), nullable=False),
+    Column("client_address", String(64), nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("expires_at", Timestamp, nullable=False, index=True),
+)
+
+setting = Table(
+    "setting",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("value", Text),
+    Column("sealed_value", LargeBinary),
+    Column("updated_at", Timestamp, nullable=False),
 )
 
 project = Table(
@@ -76,6 +130,150 @@ project = Table(
     Column("name", ByteOrdered(255), nullable=False, unique=True),
     Column("is_public", Boolean, nullable=False),
     Column("created_at", Timestamp, nullable=False),
+    Column("owner_id", BigInteger),
+    Column("updated_at", Timestamp),
+    Column("registry_id", BigInteger),
+    Column("cve_allowlist", Text),
+)
+
+project_metadata = Table(
+    "project_metadata",
+    metadata,
+    Column("project_id", ForeignKey("project.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(255), primary_key=True),
+    Column("value", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+quota = Table(
+    "quota",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("project_id", ForeignKey("project.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("hard_bytes", BigInteger, nullable=False),
+    Column("used_bytes", BigInteger, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("updated_at", Timestamp, nullable=False),
+)
+
+role = Table(
+    "role",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(255), nullable=False, unique=True),
+    Column("description", String(1024), nullable=False, server_default=""),
+    Column("permissions", Text, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("updated_at", Timestamp, nullable=False),
+)
+
+project_member = Table(
+    "project_member",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("project_id", ForeignKey("project.id", ondelete="CASCADE"), nullable=False),
+    Column("user_id", ForeignKey("user_account.id", ondelete="CASCADE"), index=True),
+    Column("group_id", ForeignKey("user_group.id", ondelete="CASCADE"), index=True),
+    # one of Harbor's five (1 to 5) or a custom role
+    Column("role_id", BigInteger, nullable=False),
+    Column("repository_pattern", String(255), nullable=False, server_default=""),
+    Column("created_at", Timestamp, nullable=False),
+    CheckConstraint("(user_id IS NULL) <> (group_id IS NULL)", name="entity"),
+    Index("uq_project_member_user", "project_id", "user_id", "repository_pattern", unique=True),
+    Index("uq_project_member_group", "project_id", "group_id", "repository_pattern", unique=True),
+)
+
+label = Table(
+    "label",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("name", String(128), nullable=False),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("color", String(16), nullable=False, server_default=""),
+    # None is a global label
+    Column("project_id", ForeignKey("project.id", ondelete="CASCADE"), index=True),
+    Column("created_at", Timestamp, nullable=False),
+    Column("updated_at", Timestamp, nullable=False),
+    UniqueConstraint("project_id", "name"),
+)
+
+robot = Table(
+    "robot",
+    metadata,
+    Column("id", Id, primary_key=True),
+    # the name as given; the login name has the prefix and, in a project, the project's name
+    Column("name", String(255), nullable=False),
+    Column("description", String(1024), nullable=False, server_default=""),
+    Column("project_id", ForeignKey("project.id", ondelete="CASCADE"), index=True),
+    Column("is_disabled", Boolean, nullable=False, server_default=false()),
+    Column("is_visible", Boolean, nullable=False, server_default=true()),
+    Column("duration_days", Integer, nullable=False),
+    Column("expires_at", Timestamp),
+    Column("creator", String(255), nullable=False, server_default=""),
+    Column("last_used_at", Timestamp),
+    Column("last_used_address", String(64)),
+    Column("expiry_warned_at", Timestamp),
+    Column("created_at", Timestamp, nullable=False),
+    Column("updated_at", Timestamp, nullable=False),
+    UniqueConstraint("project_id", "name"),
+)
+
+robot_secret = Table(
+    "robot_secret",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("robot_id", ForeignKey("robot.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("secret_hash", Text, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    Column("expires_at", Timestamp),
+)
+
+robot_permission = Table(
+    "robot_permission",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("robot_id", ForeignKey("robot.id", ondelete="CASCADE"), nullable=False, index=True),
+    # system, or project with an id, or project without one: every project
+    Column("kind", String(16), nullable=False),
+    Column("project_id", ForeignKey("project.id", ondelete="CASCADE")),
+    Column("permission", String(128), nullable=False),
+    CheckConstraint("kind IN ('system', 'project')", name="kind"),
+)
+
+robot_trust = Table(
+    "robot_trust",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("robot_id", ForeignKey("robot.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("issuer", String(512), nullable=False, index=True),
+    Column("audience", String(255), nullable=False),
+    Column("claims", Text, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+)
+
+network_rule = Table(
+    "network_rule",
+    metadata,
+    Column("id", Id, primary_key=True),
+    # None is a rule of the whole system
+    Column("project_id", ForeignKey("project.id", ondelete="CASCADE"), index=True),
+    Column("operation", String(16), nullable=False),
+    Column("network", String(64), nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+    CheckConstraint("operation IN ('pull', 'push', 'management')", name="operation"),
+)
+
+client_certificate = Table(
+    "client_certificate",
+    metadata,
+    Column("id", Id, primary_key=True),
+    Column("field", String(16), nullable=False),
+    Column("value", String(512), nullable=False),
+    Column("user_id", ForeignKey("user_account.id", ondelete="CASCADE")),
+    Column("robot_id", ForeignKey("robot.id", ondelete="CASCADE")),
+    Column("created_at", Timestamp, nullable=False),
+    UniqueConstraint("field", "value"),
+    CheckConstraint("(user_id IS NULL) <> (robot_id IS NULL)", name="entity"),
 )
 
 repository = Table(
@@ -85,6 +283,9 @@ repository = Table(
     Column("project_id", ForeignKey("project.id"), nullable=False, index=True),
     Column("name", ByteOrdered(255), nullable=False, unique=True),
     Column("created_at", Timestamp, nullable=False),
+    Column("updated_at", Timestamp),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("pull_count", BigInteger, nullable=False, server_default="0"),
 )
 
 blob = Table(
@@ -123,6 +324,7 @@ manifest = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("annotations", Text),
     Column("pushed_at", Timestamp, nullable=False),
+    Column("pulled_at", Timestamp),
     UniqueConstraint("repository_id", "digest"),
     Index("ix_manifest_repository_id_subject_digest", "repository_id", "subject_digest", "id"),
 )
@@ -146,6 +348,15 @@ tag = Table(
     Column("name", ByteOrdered(128), primary_key=True),
     Column("manifest_id", ForeignKey("manifest.id"), nullable=False, index=True),
     Column("pushed_at", Timestamp, nullable=False),
+    Column("pulled_at", Timestamp),
+    sqlite_with_rowid=False,
+)
+
+manifest_label = Table(
+    "manifest_label",
+    metadata,
+    Column("manifest_id", ForeignKey("manifest.id", ondelete="CASCADE"), primary_key=True),
+    Column("label_id", ForeignKey("label.id", ondelete="CASCADE"), primary_key=True, index=True),
     sqlite_with_rowid=False,
 )
 
@@ -205,6 +416,44 @@ audit_record = Table(
     Column("reference", String(255)),
     Column("digest", String(140)),
     Column("detail", Text),
+    # JSON texts of what a policy change found and left
+    Column("before", Text),
+    Column("after", Text),
+    # the chain that the record is part of; each hash covers the record and the hash before it
+    Column("stream", Integer),
+    Column("sequence", BigInteger),
+    Column("hash", String(64)),
+    Index("uq_audit_record_stream_sequence", "stream", "sequence", unique=True),
+    Index("ix_audit_record_project_id", "project", "id"),
+    Index("ix_audit_record_principal_id", "principal", "id"),
+    Index("ix_audit_record_operation_id", "operation", "id"),
+)
+
+audit_stream = Table(
+    "audit_stream",
+    metadata,
+    Column("stream", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+audit_checkpoint = Table(
+    "audit_checkpoint",
+    metadata,
+    Column("stream", Integer, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("hash", String(64), nullable=False),
+    Column("kid", String(64), nullable=False),
+    Column("signature", Text, nullable=False),
+    Column("created_at", Timestamp, nullable=False),
+)
+
+audit_forward = Table(
+    "audit_forward",
+    metadata,
+    Column("target", String(128), primary_key=True),
+    Column("record_id", BigInteger, nullable=False),
+    Column("updated_at", Timestamp, nullable=False),
 )
 
 journal_position = Table(

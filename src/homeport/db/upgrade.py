@@ -7,7 +7,7 @@ from sqlalchemy import Connection, inspect, text
 from homeport.db.engine import Database
 from homeport.errors import HomeportError
 
-HEAD = "0001"
+HEAD = "0002"
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x686F6D65

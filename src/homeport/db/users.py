@@ -17,6 +17,7 @@ class StoredUser:
     username: str
     password_hash: str = field(repr=False)
     is_sysadmin: bool
+    is_auditor: bool = False
 
 
 _COLUMNS = (
@@ -24,6 +25,7 @@ _COLUMNS = (
     user_account.c.username,
     user_account.c.password_hash,
     user_account.c.is_sysadmin,
+    user_account.c.is_auditor,
 )
 # built once: these run with every request that follows a change of the database
 _BY_NAME = select(*_COLUMNS).where(user_account.c.username == bindparam("wanted"))

@@ -8,9 +8,10 @@ import orjson
 
 from homeport.db.engine import Database
 from homeport.db.manifests import ReferrersPage, StoredReferrer, list_referrers, list_tags
-from homeport.db.repositories import Location, list_repositories
+from homeport.db.repositories import Location, Visibility, list_repositories
 from homeport.oci.digest import Digest
 from homeport.registry.errors import NameUnknownError
+from homeport.rules.permissions import Principal, may_in_project, sees_every_repository
 
 T = TypeVar("T")
 
@@ -39,14 +40,22 @@ class Lister:
         names = await self._database.read(list_tags, location.repository_id, after=after, limit=limit + 1)
         return _page(names, limit)
 
-    async def repositories(self, *, after: str, limit: int, is_restricted_to_public: bool) -> Page[str]:
-        """Return repository names in byte order, all or only those of public projects."""
-        names = await self._database.read(
-            list_repositories,
-            after=after,
-            limit=limit + 1,
-            is_restricted_to_public=is_restricted_to_public,
-        )
+    async def repositories(self, principal: Principal, *, after: str, limit: int) -> Page[str]:
+        """Return the names of the repositories that the principal may list, in byte order."""
+        visibility = visibility_of(principal)
+        names: list[str] = []
+        while len(names) <= limit:
+            rows = await self._database.read(
+                list_repositories, visibility, after=after, limit=limit + 1 - len(names)
+            )
+            if not rows:
+                break
+            after = rows[-1][0]
+            names.extend(
+                name
+                for name, project in rows
+                if visibility.shows_everything or may_in_project(principal, project, "repository:list", name)
+            )
         return _page(names, limit)
 
     async def referrers(
@@ -70,6 +79,15 @@ class Lister:
             items.append(_descriptor(row))
         has_more = len(items) < len(rows)
         return Page(items, str(rows[len(items) - 1].id) if has_more and items else None)
+
+
+def visibility_of(principal: Principal) -> Visibility:
+    """Return whose repositories a list may show to the principal, before patterns are looked at."""
+    rights = principal.rights
+    everything = sees_every_repository(principal) or any(
+        "repository:list" in grant.permissions and not grant.pattern for grant in rights.every_project
+    )
+    return Visibility(everything, frozenset(rights.projects))
 
 
 def _page(names: list[str], limit: int) -> Page[str]:

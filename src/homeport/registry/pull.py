@@ -115,17 +115,13 @@ class Puller:
         entry = self._blobs.get(key)
         if entry is not None and entry[0] == version:
             return entry[1]
-        size_bytes = await self._database.read(find_blob_size, location.repository_id, key[1])
-        if size_bytes is not None:
-            found = FoundBlob(digest, size_bytes)
-            _keep(self._blobs, key, (version, found))
-            return found
-        manifest, body = await self._database.read(
-            self._find_with_body, find_by_digest, location.repository_id, key[1]
-        )
-        if manifest is None or body is None:
+        size_bytes, body = await self._database.read(self._find_content, location.repository_id, key[1])
+        if size_bytes is None:
             raise BlobUnknownToRepositoryError(key[1])
-        return FoundBlob(digest, len(body), body)
+        found = FoundBlob(digest, size_bytes, body)
+        if body is None:
+            _keep(self._blobs, key, (version, found))
+        return found
 
     def local_path(self, blob: FoundBlob) -> str | None:
         """Return the path of the blob's file when the store keeps files, checked to have the right size.
@@ -142,6 +138,15 @@ class Puller:
         if size_bytes != blob.size_bytes:
             raise StorageDamagedError(str(blob.digest))
         return str(path)
+
+    def _find_content(
+        self, connection: Connection, repository_id: int, digest: str
+    ) -> tuple[int | None, bytes | None]:
+        size_bytes = find_blob_size(connection, repository_id, digest)
+        if size_bytes is not None:
+            return size_bytes, None
+        _, body = self._find_with_body(connection, find_by_digest, repository_id, digest)
+        return None if body is None else len(body), body
 
     def _find_with_body(
         self,

@@ -10,11 +10,9 @@ from homeport.registry.actor import Actor, Target
 from homeport.registry.errors import NameUnknownError
 from homeport.registry.recorder import Recorder
 from homeport.rules.permissions import (
-    ProjectFacts,
     RepositoryAction,
+    may_do,
     may_list_catalog,
-    repository_actions,
-    sees_every_repository,
 )
 from homeport.web.forwarded import Forwarding
 from homeport.web.v2.request import Request
@@ -51,11 +49,6 @@ class Caller:
         principal = self.authentication.principal
         return _actor(self._request, principal.name, principal.auth_method, self._address)
 
-    @property
-    def sees_everything(self) -> bool:
-        """Whether lists of repositories are complete for this caller."""
-        return sees_every_repository(self.authentication.principal)
-
 
 class Access:
     """Decides on requests by what the account may do now and what its token was issued for."""
@@ -90,7 +83,7 @@ class Access:
         scopes = authentication.scopes
         if scopes is not None and action not in scopes.get(location.repository_name, ()):
             return False
-        return action in repository_actions(authentication.principal, _facts(location))
+        return may_do(authentication.principal, location.project, action, location.repository_name)
 
     async def require_login(self, request: Request) -> Caller:
         """Return the caller when it sent any valid credentials, an anonymous token too; else challenge.
@@ -153,7 +146,7 @@ class Access:
         scope = _scope(location, action)
         if _is_stranger(authentication):
             raise ChallengeError((scope,))
-        may_at_all = action in repository_actions(principal, _facts(location))
+        may_at_all = may_do(principal, location.project, action, location.repository_name)
         if may_at_all:
             raise ChallengeError((scope,), error="insufficient_scope")
         record = caller.actor.record(
@@ -183,12 +176,6 @@ def _scope(location: Location, action: RepositoryAction) -> Scope:
 def _is_stranger(authentication: Authentication) -> bool:
     """Tell whether no credentials came at all, not even an anonymous token."""
     return authentication.principal.is_anonymous and authentication.scopes is None
-
-
-def _facts(location: Location) -> ProjectFacts | None:
-    if location.project_id is None:
-        return None
-    return ProjectFacts(location.project_name, location.is_public)
 
 
 def _nameless(name: str, action: RepositoryAction) -> OciError:

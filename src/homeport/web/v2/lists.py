@@ -42,11 +42,8 @@ class Lists:
         """List the repositories that the caller may see."""
         caller = await self._access.require_catalog(request)
         limit = _page_size(request, DEFAULT_CATALOG_PAGE)
-        page = await self._lister.repositories(
-            after=request.query("last") or "",
-            limit=limit,
-            is_restricted_to_public=not caller.sees_everything,
-        )
+        principal = caller.authentication.principal
+        page = await self._lister.repositories(principal, after=request.query("last") or "", limit=limit)
         link = None
         if page.next_after is not None and limit:
             link = f'</v2/_catalog?n={limit}&last={quote(page.next_after, safe="")}>; rel="next"'

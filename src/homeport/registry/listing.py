@@ -1,5 +1,6 @@
 """Lists of tags, repositories and referrers, a page at a time."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -15,6 +16,7 @@ from homeport.rules.permissions import Principal, may_in_project, sees_every_rep
 
 T = TypeVar("T")
 
+_AFTER_ID = re.compile("[0-9]{1,18}")
 _MAX_REFERRERS = 500
 _MAX_REFERRERS_BYTES = 3 * 1024 * 1024
 
@@ -65,7 +67,7 @@ class Lister:
 
         A repository or subject that does not exist has none. A page is bounded in entries and in bytes.
         """
-        after_id = int(after) if after.isdigit() and len(after) < 19 else 0  # noqa: PLR2004 - 64 bits
+        after_id = int(after) if _AFTER_ID.fullmatch(after) else 0
         if location.repository_id is None:
             return Page([], None)
         page = ReferrersPage(types, after_id, _MAX_REFERRERS + 1)

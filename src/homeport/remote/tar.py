@@ -122,7 +122,7 @@ def _add(
     if any(key.startswith("GNU.sparse") for key in extended) or info.type == tarfile.GNUTYPE_SPARSE:
         raise ProtocolError(f"{path} has sparse entries, which no image archive has")
     size = extended.get("size", "")
-    if size.isdigit() and len(size) < 19:  # noqa: PLR2004 - fits 64 bits
+    if size.isascii() and size.isdigit() and len(size) < 19:  # noqa: PLR2004 - fits 64 bits
         info.size = int(size)
     name = _clean(extended.get("path", info.name), path)
     if info.isreg():

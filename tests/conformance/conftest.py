@@ -18,6 +18,7 @@ from homeport.auth.passwords import Passwords
 from homeport.auth.secret import Secret
 from homeport.db.users import add_user
 
+LOGINS = pytest.mark.xdist_group("logins")
 BODY_TIMEOUT_S = 2
 VICTIM = "hostile/victim"
 OTHER_USER, OTHER_PASSWORD = "reader", "Reader-4-tests"

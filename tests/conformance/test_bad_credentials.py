@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from joserfc import jwt
 from joserfc.jwk import ECKey, OctKey, RSAKey
-from tests.conformance.conftest import VICTIM, registry_of
+from tests.conformance.conftest import LOGINS, VICTIM, registry_of
 from tests.conformance.tokens import TokenClient, bearer, claims_of
 from tests.conformance.wire import Answer, Registry, basic
 from tests.servers import HomeportServer
@@ -189,6 +189,7 @@ def test_garbage_for_credentials_is_challenged(hostile: Registry, value: str) ->
                 assert (answer.header("WWW-Authenticate") or "").startswith("Bearer realm=")
 
 
+@LOGINS
 def test_strange_names_and_passwords_are_wrong_ones(own_tokens: TokenClient) -> None:
     registry = own_tokens.registry
     for user, password in [
@@ -207,6 +208,7 @@ def test_strange_names_and_passwords_are_wrong_ones(own_tokens: TokenClient) -> 
     assert registry.ask_as_admin("GET", "/v2/").status == 200
 
 
+@LOGINS
 def test_wrong_passwords_are_slowed_down_on_the_registry_too(own_tokens: TokenClient) -> None:
     send = (("Authorization", basic("slowed", "wrong-password")),)
     answers = [own_tokens.registry.ask("GET", "/v2/", send) for _ in range(30)]
@@ -221,14 +223,14 @@ printable = st.text(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from(["Bearer", "bearer", "Token", "Negotiate"]), printable)
 def test_any_token_text_is_challenged(hostile: Registry, scheme: str, text: str) -> None:
     answer = hostile.ask("GET", MANIFEST, (("Authorization", f"{scheme} {text}"),))
     assert answer.status == 401, answer
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_token_with_any_changed_character_opens_nothing(
     hostile: Registry, valid_token: str, data: st.DataObject

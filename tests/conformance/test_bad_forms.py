@@ -6,6 +6,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.conformance.conftest import LOGINS
 from tests.conformance.tokens import FORM, TARGET, TokenClient, access_of
 from tests.conformance.wire import Registry
 
@@ -99,6 +100,7 @@ def test_form_of_an_odd_type_is_no_server_error(
     assert answer.status in {400, 415}
 
 
+@LOGINS
 def test_password_check_of_a_huge_password_is_quick(own_tokens: TokenClient) -> None:
     form = {
         "grant_type": "password",
@@ -122,7 +124,7 @@ fields = st.lists(
 )
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(fields)
 def test_any_query_is_no_server_error(hostile: Registry, pairs: list[tuple[str, str]]) -> None:
     query = "&".join(f"{name}={quote(value.encode('utf-8', 'replace'))}" for name, value in pairs)
@@ -134,7 +136,7 @@ form_names = st.sampled_from(["grant_type", "refresh_token", "scope", "service",
 form_values = st.text(max_size=50) | st.sampled_from(["refresh_token", "offline"])
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(form_names, form_values), max_size=8))
 def test_any_form_is_no_server_error(hostile: Registry, pairs: list[tuple[str, str]]) -> None:
     body = urlencode([(name, value.encode("utf-8", "replace")) for name, value in pairs]).encode()

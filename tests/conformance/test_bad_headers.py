@@ -114,7 +114,7 @@ def test_garbage_in_a_header_is_no_server_error(hostile: Registry, name: str) ->
                 assert answer is None or answer.status < 500, (target, name, value, answer)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(NAMES),
     st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=80),

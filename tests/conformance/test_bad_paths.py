@@ -160,7 +160,7 @@ pieces = st.sampled_from(
 )
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(pieces, max_size=9), st.sampled_from(["GET", "HEAD", "DELETE", "PATCH", "PUT"]))
 def test_any_path_of_known_pieces_is_no_server_error(
     hostile: Registry, parts: list[str], method: str
@@ -172,7 +172,7 @@ def test_any_path_of_known_pieces_is_no_server_error(
     assert answer.status < 500, (method, path, answer)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=60), st.sampled_from(["manifests", "blobs", "blobs/uploads", "referrers"]))
 def test_any_reference_is_no_server_error(hostile: Registry, reference: str, kind: str) -> None:
     target = f"/v2/{VICTIM}/{kind}/{quote(reference.encode('utf-8', 'replace'), safe='')}"
@@ -184,7 +184,7 @@ def test_any_reference_is_no_server_error(hostile: Registry, reference: str, kin
 names = st.text(string.ascii_lowercase + string.digits + "._-/AZ %\u00e4\0", min_size=1, max_size=40)
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names.filter(lambda name: any(character in "AZ %\u00e4\0" for character in name)))
 def test_any_bad_name_begins_no_upload(hostile: Registry, name: str) -> None:
     answer = hostile.ask_as_admin("POST", f"/v2/{quote(name)}/blobs/uploads/")

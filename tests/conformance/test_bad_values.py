@@ -27,7 +27,7 @@ from tests.conformance.test_blobs import split_multipart
 from tests.conformance.wire import Headers, Registry
 from tests.servers import HomeportServer
 
-QUICK = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 TYPED: Headers = (("Content-Type", OCI_MANIFEST),)
 SIZE = len(BLOB.content)
 TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
@@ -185,7 +185,7 @@ VALID_IMAGE: dict[str, Any] = json.loads(IMAGE.content)
 VALID_INDEX: dict[str, Any] = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from([(VALID_IMAGE, OCI_MANIFEST), (VALID_INDEX, OCI_INDEX)]),
     st.dictionaries(members, json_values, max_size=3),

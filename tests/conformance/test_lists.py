@@ -131,6 +131,7 @@ def follow(registry: Registry, target: str, member: str) -> list[str]:
     raise AssertionError("the list has no end")
 
 
+CATALOG = pytest.mark.xdist_group("catalog")
 REPOSITORIES = sorted(
     [
         "library/a",
@@ -173,10 +174,12 @@ def next_page(n: int, last: str) -> str:
     return f'</v2/_catalog?n={n}&last={escaped(last)}>; rel="next"'
 
 
+@CATALOG
 def test_catalog_default_page_has_100(catalog_registry: Registry) -> None:
     assert catalog(catalog_registry) == (REPOSITORIES[:100], next_page(100, REPOSITORIES[99]))
 
 
+@CATALOG
 @pytest.mark.parametrize(
     ("query", "expected", "more"),
     [
@@ -203,6 +206,7 @@ def test_catalog_page(catalog_registry: Registry, query: str, expected: list[str
     assert catalog(catalog_registry, query) == (expected, more)
 
 
+@CATALOG
 def test_catalog_links_lead_to_the_end(catalog_registry: Registry) -> None:
     assert follow(catalog_registry, "/v2/_catalog?n=7", "repositories") == REPOSITORIES
 

@@ -56,6 +56,7 @@ from tests.conformance.table import (
 )
 from tests.conformance.wire import Chunked
 
+SPARSE = pytest.mark.xdist_group("sparse")
 LIMIT = 4 * 1024 * 1024
 SHA512_PARTS = image(Blob(CONFIG.content, "sha512").descriptor(OCI_CONFIG), [BLOB_512.descriptor(OCI_LAYER)])
 SHAPES: list[tuple[str, Manifest]] = [
@@ -282,6 +283,7 @@ def test_manifest_push_row(exam: Exam, row: Case) -> None:
     exam.run(row)
 
 
+@SPARSE
 @pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_LIST])
 def test_sparse_index_is_taken_where_the_setting_allows_it(sparse_exam: Exam, media_type: str) -> None:
     manifest = index([IMAGE.descriptor(), IMAGE_ARM.descriptor()], media_type)
@@ -296,6 +298,7 @@ def test_sparse_index_is_taken_where_the_setting_allows_it(sparse_exam: Exam, me
     )
 
 
+@SPARSE
 def test_sparse_setting_demands_the_layers_of_images(sparse_exam: Exam) -> None:
     sparse_exam.run(case("layers must be there", push_missing(IMAGE, *(part.digest for part in PARTS))))
 

@@ -124,6 +124,10 @@ ROWS = [
         get(f"/v2/$repo/referrers/{IMAGE.digest}?ns=docker.io"),
         seed=SEED,
     ),
+    *(
+        case(f"last={last}", get(f"/v2/$repo/referrers/{IMAGE.digest}?last={escaped(last)}"), seed=SEED)
+        for last in ["x", "\u00b2", "\u0661", "-1", "9" * 18, "9" * 40, "1.5", ""]
+    ),
     case("no referrers", listed(BOM.digest), seed=SEED),
     case("an unknown subject", listed(ABSENT), listed(ABSENT_512), seed=SEED),
     case("the all-zero digest that oras asks for", listed("sha256:" + "0" * 64), seed=SEED),

@@ -13,9 +13,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from homeport import __version__
 from homeport.auth.access_tokens import AccessTokens, TokenAudience
 from homeport.auth.accounts import Accounts
 from homeport.auth.authentication import Authenticator
+from homeport.auth.authority import AUTHORITY_CERTIFICATE, authority_directory
 from homeport.auth.bootstrap import ensure_admin
 from homeport.auth.cleaning import delete_outlived
 from homeport.auth.login_event import LoginEvent, RequestFacts
@@ -24,6 +26,7 @@ from homeport.auth.passwords import Passwords
 from homeport.auth.refresh_tokens import RefreshTokens
 from homeport.auth.sealing import Sealer, load_instance_secret
 from homeport.auth.secret import Secret
+from homeport.auth.sessions import Sessions
 from homeport.auth.signing_keys import SigningKeys
 from homeport.auth.token_service import TokenService
 from homeport.blobs.directory import DirectoryStore
@@ -49,8 +52,10 @@ from homeport.registry.uploads import Uploads
 from homeport.runtime import DirectoryLock, Program, Supervisor, is_listening, reserve_address
 from homeport.telemetry import Metrics, configure_logs, prepare_metrics
 from homeport.web.api import health, token
+from homeport.web.api.callers import Callers
+from homeport.web.api.services import ServerFacts, Services
 from homeport.web.forwarded import Forwarding
-from homeport.web.site import Site
+from homeport.web.site import AsgiApp, Site
 from homeport.web.v2.access import Access
 from homeport.web.v2.app import RegistryApp
 from homeport.web.v2.blobs import Blobs
@@ -128,7 +133,6 @@ def _import_early() -> None:
 
 def _prepare_tls(settings: Settings, host: str) -> Tls | None:
     from homeport.auth.authority import (
-        authority_directory,
         check_server_certificate,
         ensure_authority,
         issue_server_certificate,
@@ -200,9 +204,12 @@ def build_site(settings: Settings, resources: Resources) -> Site:
     recorder = Recorder(database)
     accounts = Accounts(database)
     audience = TokenAudience(_SERVICE, _SERVICE, timedelta(seconds=settings.token_ttl_s))
-    tokens = AccessTokens(SigningKeys(database, _sealer(settings)), audience)
-    login = PasswordLogin(database, accounts, Passwords())
-    access = Access(Authenticator(database, accounts, tokens, login), forwarding, recorder)
+    sealer, passwords = _sealer(settings), Passwords()
+    keys = SigningKeys(database, sealer)
+    tokens = AccessTokens(keys, audience)
+    login = PasswordLogin(database, accounts, passwords)
+    authenticator = Authenticator(database, accounts, tokens, login)
+    access = Access(authenticator, forwarding, recorder)
     puller = Puller(database, store)
     deleter = Deleter(database)
     pusher = Pusher(database, allows_sparse=settings.sparse_indexes)
@@ -228,7 +235,41 @@ def build_site(settings: Settings, resources: Resources) -> Site:
         "database": partial(database.read, current_revision),
         "storage": store.check,
     }
-    return Site(registry, [*routes, *health.routes(checks)])
+    sessions = Sessions(database, accounts)
+    services = Services(
+        database=database,
+        store=store,
+        callers=Callers(authenticator, sessions, forwarding, recorder),
+        sessions=sessions,
+        login=login,
+        forwarding=forwarding,
+        recorder=recorder,
+        passwords=passwords,
+        sealer=sealer,
+        keys=keys,
+        puller=puller,
+        deleter=deleter,
+        facts=ServerFacts(
+            version=__version__,
+            data=settings.data,
+            external_url=settings.external_url,
+            ca_certificate=_authority_certificate(settings),
+        ),
+    )
+    return Site(registry, [*routes, *health.routes(checks)], partial(_build_api, services))
+
+
+def _build_api(services: Services) -> AsgiApp:
+    from homeport.web.api.application import build_api
+
+    return build_api(services)
+
+
+def _authority_certificate(settings: Settings) -> Path | None:
+    """Return the own CA's certificate when clients meet it."""
+    if settings.effective_tls != "auto":
+        return None
+    return authority_directory(settings.data) / AUTHORITY_CERTIFICATE
 
 
 def _request_facts(forwarding: Forwarding, scope: MutableMapping[str, Any]) -> RequestFacts:

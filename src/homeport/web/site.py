@@ -1,4 +1,4 @@
-"""Puts the surfaces together: /v2 on its own fast path, everything else through Starlette."""
+"""Puts the surfaces together: /v2 on its own fast path, Harbor's API when it is first asked for."""
 
 import os
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -18,14 +18,19 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+# `/c/` is where Harbor's own pages sign in and out
+_API_PATHS = ("/api/v2.0", "/c/")
 _CODES = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}
 
 
 class Site:
     """The whole server as one ASGI application, without a lifespan."""
 
-    def __init__(self, registry: AsgiApp, routes: list[Route]) -> None:
+    def __init__(self, registry: AsgiApp, routes: list[Route], make_api: Callable[[], AsgiApp]) -> None:
         self._registry = registry
+        self._make_api = make_api
+        self._api: AsgiApp | None = None
+        self._fast_paths = {route.path for route in routes}
         self._rest = Starlette(
             routes=routes, exception_handlers={HTTPException: _answer_http_error, Exception: _answer_failure}
         )
@@ -37,6 +42,10 @@ class Site:
         path: str = scope["path"]
         if path.startswith("/v2/") or path == "/v2":
             await self._registry(scope, receive, send)
+        elif path.startswith(_API_PATHS) and path not in self._fast_paths:
+            if self._api is None:
+                self._api = self._make_api()
+            await self._api(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
 

@@ -1,0 +1,46 @@
+"""What the operations of Harbor's API work with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from homeport.auth.password_login import PasswordLogin
+from homeport.auth.passwords import Passwords
+from homeport.auth.sealing import Sealer
+from homeport.auth.sessions import Sessions
+from homeport.auth.signing_keys import SigningKeys
+from homeport.blobs.store import BlobStore
+from homeport.db.engine import Database
+from homeport.registry.delete import Deleter
+from homeport.registry.pull import Puller
+from homeport.registry.recorder import Recorder
+from homeport.web.api.callers import Callers
+from homeport.web.forwarded import Forwarding
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What a running server knows of itself."""
+
+    version: str
+    data: Path
+    external_url: str
+    ca_certificate: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Made once per worker by the composition root; control services are made from these as needed."""
+
+    database: Database
+    store: BlobStore
+    callers: Callers
+    sessions: Sessions
+    login: PasswordLogin
+    forwarding: Forwarding
+    recorder: Recorder
+    passwords: Passwords
+    sealer: Sealer
+    keys: SigningKeys
+    puller: Puller
+    deleter: Deleter
+    facts: ServerFacts

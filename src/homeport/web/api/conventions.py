@@ -20,10 +20,10 @@ from homeport.control.errors import (
     PreconditionError,
     UnauthenticatedError,
 )
+from homeport.db.actor import Actor
 from homeport.db.engine import DatabaseUnavailableError
 from homeport.errors import HomeportError
 from homeport.oci.errors import OciError, OciErrorCode
-from homeport.registry.actor import Actor
 from homeport.rules.listing import DEFAULT_PAGE_SIZE, ListQuery, QueryInvalidError, parse_list_query
 from homeport.rules.permissions import Principal, ProjectFacts, may_in_project, may_in_system
 from homeport.web.api.services import Services

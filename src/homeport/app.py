@@ -32,6 +32,7 @@ from homeport.auth.token_service import TokenService
 from homeport.blobs.directory import DirectoryStore
 from homeport.blobs.store import BlobStore
 from homeport.config import Settings
+from homeport.db.actor import Actor, Target
 from homeport.db.audit import AuditFilter, AuditRecord, list_records
 from homeport.db.engine import Database, open_database
 from homeport.db.repositories import ensure_project
@@ -40,7 +41,6 @@ from homeport.db.upgrade import HEAD, current_revision, upgrade_database
 from homeport.errors import HomeportError
 from homeport.jobs.journals import drain_journals
 from homeport.jobs.worker import Chore, run_chores
-from homeport.registry.actor import Actor, Target
 from homeport.registry.delete import Deleter
 from homeport.registry.inspection import InspectionListener, InspectionOptions, Report, inspect
 from homeport.registry.journal import PullJournal

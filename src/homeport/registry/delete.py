@@ -2,6 +2,7 @@
 
 from sqlalchemy import Connection
 
+from homeport.db.actor import Actor, Target
 from homeport.db.audit import add_records
 from homeport.db.contents import is_blob_referenced, unlink_blob
 from homeport.db.engine import Database
@@ -9,7 +10,6 @@ from homeport.db.manifests import delete_manifest, delete_tag, find_by_digest, i
 from homeport.db.repositories import lock_repository
 from homeport.oci.digest import Digest, parse_digest
 from homeport.oci.name import is_tag
-from homeport.registry.actor import Actor, Target
 from homeport.registry.errors import (
     BlobUnknownToRepositoryError,
     ManifestUnknownError,

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import orjson
 from sqlalchemy import Connection
 
+from homeport.db.actor import Actor, Target
 from homeport.db.audit import add_records
 from homeport.db.contents import known_blobs
 from homeport.db.engine import Database
@@ -23,7 +24,6 @@ from homeport.oci.digest import Digest, parse_digest
 from homeport.oci.errors import OciError, OciErrorCode
 from homeport.oci.manifest import Descriptor, Manifest, parse_manifest
 from homeport.oci.name import parse_tag
-from homeport.registry.actor import Actor, Target
 from homeport.registry.errors import MissingContentError
 
 

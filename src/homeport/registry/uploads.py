@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from homeport.blobs.store import BlobStore, UploadStatus
+from homeport.db.actor import Actor, Target
 from homeport.db.audit import add_records
 from homeport.db.contents import find_blob_size, link_blob, repositories_with_blob
 from homeport.db.engine import Database
 from homeport.db.repositories import Location, ensure_repository, locate
 from homeport.oci.digest import Digest
-from homeport.registry.actor import Actor, Target
 
 _MAX_MOUNT_CANDIDATES = 50
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from homeport.blobs.store import BlobStore
+from homeport.db.actor import Actor
 from homeport.db.engine import Database
 from homeport.oci import mediatype
 from homeport.oci.digest import Digest
-from homeport.registry.actor import Actor
 from homeport.registry.push import ManifestPush, Pusher
 from homeport.registry.uploads import Uploads
 

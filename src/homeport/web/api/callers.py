@@ -10,7 +10,7 @@ from homeport.auth.authentication import Authenticator
 from homeport.auth.errors import AuthenticationError
 from homeport.auth.sessions import Sessions
 from homeport.control.errors import ForbiddenError, UnauthenticatedError
-from homeport.registry.actor import Actor, Target
+from homeport.db.actor import Actor, Target
 from homeport.registry.recorder import Recorder
 from homeport.rules.permissions import ANONYMOUS, Principal
 from homeport.web.forwarded import Forwarding

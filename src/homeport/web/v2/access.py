@@ -2,11 +2,11 @@
 
 from homeport.auth.authentication import Authentication, Authenticator
 from homeport.auth.errors import AuthenticationError
+from homeport.db.actor import Actor, Target
 from homeport.db.repositories import Location
 from homeport.oci.errors import OciError, OciErrorCode
 from homeport.oci.name import NameInvalidError
 from homeport.oci.scope import CATALOG, REGISTRY, REPOSITORY, Scope
-from homeport.registry.actor import Actor, Target
 from homeport.registry.errors import NameUnknownError
 from homeport.registry.recorder import Recorder
 from homeport.rules.permissions import (

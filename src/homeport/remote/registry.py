@@ -48,7 +48,7 @@ class Registry:
     def __init__(self, name: str, find_credentials: FindCredentials, options: RegistryOptions) -> None:
         self.name = name
         self.options = options
-        self._host = DOCKER_HUB_HOST if name == DEFAULT_REGISTRY else name
+        self.host = DOCKER_HUB_HOST if name == DEFAULT_REGISTRY else name
         self.transport = Transport(name, options.tls, options.timeouts)
         self._authorizer = Authorizer(self.transport, find_credentials, options.retry)
         self._base: URL | None = None
@@ -136,8 +136,8 @@ class Registry:
 
     async def _connect(self) -> None:
         """Find out the scheme and how to authenticate (distribution-spec, "Determining Support")."""
-        base = URL(f"https://{self._host}", encoded=True)
-        host = base.host or self._host
+        base = URL(f"https://{self.host}", encoded=True)
+        host = base.host or self.host
         reach = await reach_of(host, asyncio.get_running_loop())
         if self.options.tls.options.insecure or is_loopback(host):
             with contextlib.suppress(TransientError, TlsError):

@@ -57,7 +57,7 @@ class Accounts:
 
     async def find(self, user_id: int) -> Account | None:
         """Return the account as it is now, or None when it is gone."""
-        version = self._database.version()
+        version = await self._database.access_version()
         if version != self._version or len(self._accounts) >= _MAX_CACHED:
             self._version = version
             self._accounts = {}

@@ -56,8 +56,8 @@ class _Believed:
 class Authenticator:
     """Turns Authorization headers into principals, by the facts of now.
 
-    A header that was believed is remembered by its keyed hash together with the database's version; when
-    anything changed there, the account is looked at again before the header is believed once more.
+    A header that was believed is remembered by its keyed hash together with the database's access version;
+    when that has moved, the account is looked at again before the header is believed once more.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Authenticator:
     def authenticate_cached(self, authorization: bytes | None, version: int) -> Authentication | None:
         """Return the answer of `authenticate` when it was given before and still holds, else None.
 
-        Does no I/O. `version` is the database's version, read by the caller after the request came in.
+        Does no I/O. `version` is the database's access version, read by the caller after the request came in.
         """
         if authorization is None:
             return UNAUTHENTICATED
@@ -106,7 +106,7 @@ class Authenticator:
             return UNAUTHENTICATED
         if len(authorization) > MAX_HEADER_BYTES:
             raise CredentialsMalformedError("the Authorization header is too long")
-        version = self._database.version()
+        version = await self._database.access_version()
         scheme, _, value = authorization.strip().partition(b" ")
         match scheme.lower():
             case b"bearer":

@@ -52,7 +52,7 @@ class SigningKeys:
 
         Costs nothing while the database is unchanged.
         """
-        version = self._database.version()
+        version = await self._database.access_version()
         if version != self._version:
             await self._load(version)
 
@@ -65,7 +65,7 @@ class SigningKeys:
         if now - self._looked_again_at < _LOOK_AGAIN_AFTER_S:
             return False
         self._looked_again_at = now
-        await self._load(self._database.version())
+        await self._load(await self._database.access_version())
         return True
 
     async def signing_key(self) -> SigningKey:
@@ -73,7 +73,7 @@ class SigningKeys:
         await self.refresh()
         if self._signing is None:
             await self._database.write(add_first_signing_key, self._make())
-            await self._load(self._database.version())
+            await self._load(await self._database.access_version())
         if self._signing is None:
             raise LookupError("the key that was just stored is gone")
         return self._signing
@@ -92,7 +92,7 @@ class SigningKeys:
         """Sign with a new key from now on, in every process; returns its name."""
         key = self._make()
         await self._database.write(replace_signing_key, key)
-        await self._load(self._database.version())
+        await self._load(await self._database.access_version())
         return key.kid
 
     async def _load(self, version: int) -> None:

@@ -51,6 +51,13 @@ class Database(Protocol):
         was, and trusts the answer while the number stays.
         """
 
+    async def access_version(self) -> int:
+        """Return a number that differs after a commit of something that rights depend on (see `db.triggers`).
+
+        To be kept and trusted like `version`, which moves with every push. Costs a look at one row when that
+        has moved, nothing while it has not.
+        """
+
 
 def open_database(url: str, state_directory: Path) -> Database:
     """Return the database of the URL, not yet open: `sqlite:///PATH` or `postgresql://...`.

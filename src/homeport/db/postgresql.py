@@ -19,6 +19,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _CHANNEL = "homeport_change"
+_ACCESS_VERSION = text("SELECT version FROM access_version")
 _NOTIFY = text(f"NOTIFY {_CHANNEL}")
 _CONNECT_TIMEOUT_S = 10.0
 _COMMAND_TIMEOUT_S = 60.0
@@ -62,6 +63,8 @@ class PostgresqlDatabase:
         self._listener: asyncio.Task[None] | None = None
         self._heard = 0
         self._is_listening = False
+        self._access_version = 0
+        self._access_seen_at: int | None = None
 
     async def open(self) -> None:
         """Connect a pool and start to listen for changes."""
@@ -145,6 +148,14 @@ class PostgresqlDatabase:
         mark = self._mark.value() if self._mark is not None else 0
         return (self._heard << 64) | mark
 
+    async def access_version(self) -> int:
+        """Return the number that the triggers raise."""
+        version = self.version()
+        if version != self._access_seen_at:
+            self._access_version = await self.read(_read_access_version)
+            self._access_seen_at = version
+        return self._access_version
+
     def _opened(self) -> AsyncEngine:
         if self._engine is None:
             raise DatabaseUnavailableError("the database is not open")
@@ -185,3 +196,8 @@ async def _close_quietly(connection: asyncpg.Connection) -> None:
         await connection.close(timeout=2)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
         connection.terminate()
+
+
+def _read_access_version(connection: Connection) -> int:
+    version: int = connection.execute(_ACCESS_VERSION).scalar_one()
+    return version

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
     true,
 )
 from sqlalchemy.types import TypeDecorator
@@ -112,6 +113,14 @@ session = Table(
     Column("client_address", String(64), nullable=False),
     Column("created_at", Timestamp, nullable=False),
     Column("expires_at", Timestamp, nullable=False, index=True),
+)
+
+# one row; triggers raise it with every change that rights depend on (see `db.triggers`)
+access_version = Table(
+    "access_version",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("version", BigInteger, nullable=False),
 )
 
 setting = Table(
@@ -209,13 +218,23 @@ robot = Table(
     Column("is_visible", Boolean, nullable=False, server_default=true()),
     Column("duration_days", Integer, nullable=False),
     Column("expires_at", Timestamp),
-    Column("creator", String(255), nullable=False, server_default=""),
+    # user or robot, with its id; 0 is Homeport itself
+    Column("creator_kind", String(16), nullable=False, server_default="user"),
+    Column("creator_id", BigInteger, nullable=False, server_default="0"),
     Column("last_used_at", Timestamp),
     Column("last_used_address", String(64)),
     Column("expiry_warned_at", Timestamp),
     Column("created_at", Timestamp, nullable=False),
     Column("updated_at", Timestamp, nullable=False),
     UniqueConstraint("project_id", "name"),
+    # NULLs are never equal, so the constraint above does not hold for robots of the system
+    Index(
+        "uq_robot_system_name",
+        "name",
+        unique=True,
+        sqlite_where=text("project_id IS NULL"),
+        postgresql_where=text("project_id IS NULL"),
+    ),
 )
 
 robot_secret = Table(
@@ -237,6 +256,7 @@ robot_permission = Table(
     Column("kind", String(16), nullable=False),
     Column("project_id", ForeignKey("project.id", ondelete="CASCADE")),
     Column("permission", String(128), nullable=False),
+    Column("is_denied", Boolean, nullable=False, server_default=false()),
     CheckConstraint("kind IN ('system', 'project')", name="kind"),
 )
 
@@ -248,6 +268,8 @@ robot_trust = Table(
     Column("issuer", String(512), nullable=False, index=True),
     Column("audience", String(255), nullable=False),
     Column("claims", Text, nullable=False),
+    # the issuer's keys where it cannot be asked for them
+    Column("jwks", Text),
     Column("created_at", Timestamp, nullable=False),
 )
 

@@ -198,6 +198,8 @@ class SqliteDatabase:
         self._reader_engine = make_engine(path, begin="BEGIN")
         self._reader: Connection | None = None
         self._counter: sqlite3.Cursor | None = None
+        self._access_version = 0
+        self._access_seen_at: int | None = None
         self._writer: _Writer | None = None
 
     async def open(self) -> None:
@@ -259,3 +261,12 @@ class SqliteDatabase:
             raise DatabaseUnavailableError("the database is not open")
         version: int = self._counter.execute("PRAGMA data_version").fetchone()[0]
         return version
+
+    async def access_version(self) -> int:
+        """Return the number that the triggers raise."""
+        version = self.version()
+        if version != self._access_seen_at and self._counter is not None:
+            row = self._counter.execute("SELECT version FROM access_version").fetchone()
+            self._access_version = row[0] if row is not None else 0
+            self._access_seen_at = version
+        return self._access_version

@@ -72,8 +72,8 @@ class Puller:
 
     async def locate(self, name: str) -> Location:
         """Return where the repository name leads, whether it exists or not."""
+        version = await self._database.access_version()
         entry = self._locations.get(name)
-        version = self._database.version()
         if entry is not None and entry[0] == version:
             return entry[1]
         location = await self._database.read(locate, name)

@@ -62,9 +62,9 @@ class House:
             self.database, self.login, self.tokens, self.refresh_tokens, self.record_login
         )
 
-    def recall(self, header: bytes | None) -> Authentication | None:
-        """Return what is believed of a header without I/O."""
-        return self.authenticator.authenticate_cached(header, self.database.version())
+    async def recall(self, header: bytes | None) -> Authentication | None:
+        """Return what is believed of a header without asking anything but the access version."""
+        return self.authenticator.authenticate_cached(header, await self.database.access_version())
 
     async def record_login(self, event: LoginEvent) -> None:
         """Keep what the audit would learn."""

@@ -32,7 +32,7 @@ async def test_account_is_read_once_while_nothing_changes(house: House) -> None:
     reads = 0
 
     class CountingDatabase:
-        def version(self) -> int:
+        async def access_version(self) -> int:
             return 1
 
         async def read(self, statement: object, *args: object) -> object:

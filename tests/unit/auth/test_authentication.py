@@ -69,7 +69,7 @@ async def test_anonymous_token_is_anonymous_with_scopes(house: House) -> None:
 @pytest.mark.parametrize("header", [None, b"Basic Og==", b"basic  Og=="])
 async def test_request_without_credentials_is_anonymous(sqlite_house: House, header: bytes | None) -> None:
     assert await sqlite_house.authenticator.authenticate(header, ADDRESS) == UNAUTHENTICATED
-    assert sqlite_house.recall(header) == UNAUTHENTICATED
+    assert await sqlite_house.recall(header) == UNAUTHENTICATED
 
 
 async def test_scheme_is_read_in_any_case(house: House) -> None:
@@ -81,17 +81,17 @@ async def test_scheme_is_read_in_any_case(house: House) -> None:
 
 async def test_believed_header_is_answered_from_memory(house: House) -> None:
     for header in (await token_for_alice(house), basic()):
-        assert house.recall(header) is None
+        assert await house.recall(header) is None
         await house.authenticator.authenticate(header, ADDRESS)  # remembers the address: a change
         believed = await house.authenticator.authenticate(header, ADDRESS)
-        assert house.recall(header) is believed
+        assert await house.recall(header) is believed
 
 
 async def test_header_that_was_refused_is_not_remembered(house: House) -> None:
     header = basic("alice", "wrong")
     with pytest.raises(PasswordWrongError):
         await house.authenticator.authenticate(header, ADDRESS)
-    assert house.recall(header) is None
+    assert await house.recall(header) is None
 
 
 async def test_believed_token_expires(house: House) -> None:
@@ -100,7 +100,7 @@ async def test_believed_token_expires(house: House) -> None:
 
     house.clock.turn(TTL + timedelta(minutes=1))
 
-    assert house.recall(header) is None
+    assert await house.recall(header) is None
     with pytest.raises(TokenInvalidError):
         await house.authenticator.authenticate(header, ADDRESS)
 
@@ -115,7 +115,7 @@ async def test_changed_password_ends_tokens_and_basic_on_every_worker_at_once(
     await change_password(house.database, house.passwords, "alice", Secret("another password"))
 
     for header in headers:
-        assert other_house.recall(header) is None
+        assert await other_house.recall(header) is None
         with pytest.raises(AuthenticationError):
             await other_house.authenticator.authenticate(header, ADDRESS)
 
@@ -126,7 +126,7 @@ async def test_deleted_user_is_refused_on_every_worker_at_once(house: House, oth
 
     await house.database.write(delete_user, authentication.principal.user_id or 0)
 
-    assert other_house.recall(header) is None
+    assert await other_house.recall(header) is None
     with pytest.raises(TokenInvalidError, match="deleted"):
         await other_house.authenticator.authenticate(header, ADDRESS)
 
@@ -147,9 +147,9 @@ async def test_change_of_another_row_keeps_everyone_signed_in(house: House, othe
 
     await house.add_user("bob")
 
-    assert other_house.recall(header) is None
+    assert await other_house.recall(header) is None
     assert await other_house.authenticator.authenticate(header, ADDRESS) == before
-    assert other_house.recall(header) == before
+    assert await other_house.recall(header) == before
 
 
 async def test_basic_credentials_are_slowed_down_after_failures(house: House) -> None:

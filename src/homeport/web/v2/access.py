@@ -66,7 +66,7 @@ class Access:
         exist. Names without a project are refused here, the same to everybody.
         """
         header = request.headers.get(b"authorization")
-        authentication = self._authenticator.authenticate_cached(header, request.version)
+        authentication = self._authenticator.authenticate_cached(header, request.access_version)
         if authentication is None:
             authentication = await self._verify(request, header, (_scope(location, action),))
         caller = self._caller(request, authentication)
@@ -119,7 +119,7 @@ class Access:
 
     async def _identify(self, request: Request, scopes: tuple[Scope, ...]) -> Caller:
         header = request.headers.get(b"authorization")
-        authentication = self._authenticator.authenticate_cached(header, request.version)
+        authentication = self._authenticator.authenticate_cached(header, request.access_version)
         if authentication is None:
             authentication = await self._verify(request, header, scopes)
         return self._caller(request, authentication)

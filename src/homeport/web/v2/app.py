@@ -83,6 +83,7 @@ class RegistryApp:
             request.request_id = given_id
         try:
             request.version = self._database.version()
+            request.access_version = await self._database.access_version()
             await self._dispatch(request, route)
         except HomeportError as error:
             await self._answer_error(request, error)

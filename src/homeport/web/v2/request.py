@@ -44,6 +44,7 @@ class Request:
         "_query",
         "_receive",
         "_send",
+        "access_version",
         "body_timeout_s",
         "headers",
         "is_answered",
@@ -64,6 +65,7 @@ class Request:
         self.request_id = request_id
         self.body_timeout_s = body_timeout_s
         self.version = 0
+        self.access_version = 0
         self.status = 0
         self.received_bytes = 0
         self.is_answered = False

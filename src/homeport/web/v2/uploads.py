@@ -59,8 +59,8 @@ class UploadHandlers:
         """Append a chunk, or all that there is."""
         await self._require_push(request, route)
         try:
-            offset = await self._checked_offset(request, route)
-            status = await self._append(request, route.name, route.argument, offset)
+            chunk = await self._checked_chunk(request, route)
+            status = await self._append(request, route.name, route.argument, chunk)
         except OffsetMismatchError as error:
             await self._answer_out_of_order(request, route, error.size_bytes)
             return
@@ -79,9 +79,9 @@ class UploadHandlers:
             )
         digest = parse_digest(text)
         try:
-            offset = await self._checked_offset(request, route)
-            if offset is not None or request.content_length() != 0:
-                await self._append(request, route.name, route.argument, offset)
+            chunk = await self._checked_chunk(request, route)
+            if chunk is not None or request.content_length() != 0:
+                await self._append(request, route.name, route.argument, chunk)
         except OffsetMismatchError as error:
             await self._answer_out_of_order(request, route, error.size_bytes)
             return

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from homeport.db.triggers import create_statements, drop_statements
+
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
@@ -12,6 +14,12 @@ ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:  # noqa: PLR0915 - one statement per table and column
+    op.create_table(
+        "access_version",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_access_version")),
+    )
     op.create_table(
         "audit_checkpoint",
         sa.Column("stream", sa.Integer(), autoincrement=False, nullable=False),
@@ -170,7 +178,8 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement per table and column
         sa.Column("is_visible", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.Column("duration_days", sa.Integer(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
-        sa.Column("creator", sa.String(length=255), server_default="", nullable=False),
+        sa.Column("creator_kind", sa.String(length=16), server_default="user", nullable=False),
+        sa.Column("creator_id", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("last_used_at", sa.BigInteger(), nullable=True),
         sa.Column("last_used_address", sa.String(length=64), nullable=True),
         sa.Column("expiry_warned_at", sa.BigInteger(), nullable=True),
@@ -183,6 +192,14 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement per table and column
         sa.UniqueConstraint("project_id", "name", name=op.f("uq_robot_project_id_name")),
     )
     op.create_index(op.f("ix_robot_project_id"), "robot", ["project_id"], unique=False)
+    op.create_index(
+        "uq_robot_system_name",
+        "robot",
+        ["name"],
+        unique=True,
+        sqlite_where=sa.text("project_id IS NULL"),
+        postgresql_where=sa.text("project_id IS NULL"),
+    )
     op.create_table(
         "session",
         sa.Column("token_hash", sa.String(length=64), nullable=False),
@@ -241,6 +258,7 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement per table and column
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("project_id", ID, nullable=True),
         sa.Column("permission", sa.String(length=128), nullable=False),
+        sa.Column("is_denied", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.CheckConstraint("kind IN ('system', 'project')", name=op.f("ck_robot_permission_kind")),
         sa.ForeignKeyConstraint(
             ["project_id"], ["project.id"], name=op.f("fk_robot_permission_project_id"), ondelete="CASCADE"
@@ -271,6 +289,7 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement per table and column
         sa.Column("issuer", sa.String(length=512), nullable=False),
         sa.Column("audience", sa.String(length=255), nullable=False),
         sa.Column("claims", sa.Text(), nullable=False),
+        sa.Column("jwks", sa.Text(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(
             ["robot_id"], ["robot.id"], name=op.f("fk_robot_trust_robot_id"), ondelete="CASCADE"
@@ -332,9 +351,14 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement per table and column
     op.create_index(
         "uq_user_account_source_external_id", "user_account", ["source", "external_id"], unique=True
     )
+    for statement in create_statements(op.get_bind().dialect.name):
+        op.execute(statement)
 
 
 def downgrade() -> None:  # noqa: PLR0915 - as above
+    for statement in drop_statements(op.get_bind().dialect.name):
+        op.execute(statement)
+    op.drop_table("access_version")
     op.drop_index("uq_user_account_source_external_id", table_name="user_account")
     op.drop_column("user_account", "sealed_cli_secret")
     op.drop_column("user_account", "cli_secret_hash")
@@ -377,6 +401,7 @@ def downgrade() -> None:  # noqa: PLR0915 - as above
     op.drop_index(op.f("ix_session_user_id"), table_name="session")
     op.drop_index(op.f("ix_session_expires_at"), table_name="session")
     op.drop_table("session")
+    op.drop_index("uq_robot_system_name", table_name="robot")
     op.drop_index(op.f("ix_robot_project_id"), table_name="robot")
     op.drop_table("robot")
     op.drop_table("quota")

@@ -1,11 +1,13 @@
 """`/v2/<name>/blobs/uploads/`: sessions, chunks, single posts and mounts."""
 
+from collections.abc import AsyncIterator
+
 from homeport.blobs.store import OffsetMismatchError, UploadStatus
 from homeport.errors import HomeportError
 from homeport.oci.digest import ALGORITHMS, Digest, DigestInvalidError, parse_digest
 from homeport.oci.errors import OciError, OciErrorCode
 from homeport.oci.name import is_repository_name
-from homeport.oci.ranges import parse_content_range, upload_range
+from homeport.oci.ranges import ByteRange, parse_content_range, upload_range
 from homeport.registry.pull import Puller
 from homeport.registry.uploads import Uploads
 from homeport.rules.permissions import RepositoryAction
@@ -109,13 +111,19 @@ class UploadHandlers:
             raise
         await self._uploads.finish(name, upload_id, digest)
 
-    async def _append(self, request: Request, name: str, upload_id: str, offset: int | None) -> UploadStatus:
-        status = await self._uploads.append(name, upload_id, request.body_chunks(), offset=offset)
+    async def _append(
+        self, request: Request, name: str, upload_id: str, chunk: ByteRange | None
+    ) -> UploadStatus:
+        body = request.body_chunks()
+        if chunk is not None and request.content_length() is None:
+            body = _exactly(body, chunk.size_bytes)
+        offset = None if chunk is None else chunk.start
+        status = await self._uploads.append(name, upload_id, body, offset=offset)
         self._metrics.count_received(request.received_bytes)
         return status
 
-    async def _checked_offset(self, request: Request, route: Route) -> int | None:
-        """Return where the chunk says it starts; None when the whole body is to be appended."""
+    async def _checked_chunk(self, request: Request, route: Route) -> ByteRange | None:
+        """Return the part that the body says it is; None when the whole body is to be appended."""
         header = request.header(b"content-range")
         if header is None:
             return None
@@ -125,12 +133,8 @@ class UploadHandlers:
             raise OffsetMismatchError(status.size_bytes)
         length = request.content_length()
         if length is not None and length != chunk.size_bytes:
-            raise OciError(
-                OciErrorCode.SIZE_INVALID,
-                "Content-Length differs from the length in Content-Range",
-                detail={"contentLength": length, "contentRange": header[:256]},
-            )
-        return chunk.start
+            raise _size_invalid(chunk.size_bytes)
+        return chunk
 
     async def _mount(self, request: Request, caller: Caller, name: str, digest_text: str) -> Digest | None:
         """Return the digest when it was mounted; None means that an ordinary session is to begin."""
@@ -176,3 +180,21 @@ class UploadHandlers:
             (b"range", upload_range(size_bytes).encode()),
             (b"docker-upload-uuid", upload_id.encode()),
         ]
+
+
+async def _exactly(body: AsyncIterator[bytes], size_bytes: int) -> AsyncIterator[bytes]:
+    """Yield a body of unannounced length; what arrived before it turned out wrong stays in the upload."""
+    left = size_bytes
+    async for part in body:
+        left -= len(part)
+        if left < 0:
+            raise _size_invalid(size_bytes)
+        yield part
+    if left:
+        raise _size_invalid(size_bytes)
+
+
+def _size_invalid(size_bytes: int) -> OciError:
+    return OciError(
+        OciErrorCode.SIZE_INVALID, f"the body has not the {size_bytes} bytes that Content-Range announces"
+    )

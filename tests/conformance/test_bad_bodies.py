@@ -16,7 +16,7 @@ from tests.conformance.content import (
     encode,
     random_bytes,
 )
-from tests.conformance.wire import Answer, Headers, Registry, Wire, encode_head
+from tests.conformance.wire import Answer, Chunked, Headers, Registry, Wire, encode_head
 from tests.servers import HomeportServer
 
 CONTENT = random_bytes(200_000, 42)
@@ -287,4 +287,18 @@ def test_chunk_that_differs_from_its_range_is_refused(hostile: Registry) -> None
         assert answer.status == 400
         assert answer.codes() == ["SIZE_INVALID"]
         assert hostile.ask_as_admin("GET", location).header("Range") == "0-0"
+    assert hostile.ask_as_admin("DELETE", location).status == 204
+
+
+@pytest.mark.parametrize("length", [1, 99, 101, 5000])
+def test_chunk_of_unannounced_length_that_differs_from_its_range_is_refused(
+    hostile: Registry, length: int
+) -> None:
+    location = start(hostile)
+    send: Headers = (("Content-Range", "0-99"),)
+    answer = hostile.ask_as_admin("PATCH", location, send, Chunked((b"x" * length,)))
+    assert answer.status == 400
+    assert answer.codes() == ["SIZE_INVALID"]
+    size = int((hostile.ask_as_admin("GET", location).header("Range") or "").partition("-")[2]) + 1
+    assert size <= 100
     assert hostile.ask_as_admin("DELETE", location).status == 204

@@ -24,7 +24,7 @@ from tests.conformance.content import (
 )
 from tests.conformance.table import Exam, check_every_answer, escaped
 from tests.conformance.test_blobs import split_multipart
-from tests.conformance.wire import Headers, Registry
+from tests.conformance.wire import Chunked, Headers, Registry
 from tests.servers import HomeportServer
 
 QUICK = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -88,6 +88,33 @@ def test_any_pieces_in_order_make_the_blob(exam: Exam, sizes: list[int], algorit
         joined = location + ("&" if "?" in location else "?")
         assert wire.ask("PUT", f"{joined}digest={digest}", admin).status == 201
         assert wire.ask("GET", f"{target}/{digest}", admin).body == content
+
+
+@QUICK
+@given(st.integers(0, 60), st.integers(0, 60), st.booleans())
+def test_any_length_beside_its_range_is_taken_only_when_equal(
+    hostile: Registry,
+    last: int,
+    length: int,
+    is_chunked: bool,  # noqa: FBT001 - hypothesis gives it
+) -> None:
+    body = Chunked((b"x" * length,)) if is_chunked else b"x" * length
+    with hostile.connect() as wire:
+        location = wire.ask("POST", f"/v2/{VICTIM}/blobs/uploads/", hostile.admin).header("Location") or ""
+        answer = wire.ask("PATCH", location, (*hostile.admin, ("Content-Range", f"0-{last}")), body)
+        assert answer.status == (202 if length == last + 1 else 400)
+        assert wire.ask("DELETE", location, hostile.admin).status == 204
+
+
+@QUICK
+@given(st.integers(0, 3000), st.sampled_from([(b"[", b"]"), (b'{"a":', b"}")]))
+def test_any_depth_of_a_manifest_is_taken_or_refused(
+    exam: Exam, playground: str, depth: int, brackets: tuple[bytes, bytes]
+) -> None:
+    deep = brackets[0] * depth + b"1" + brackets[1] * depth
+    body = IMAGE.content.rstrip().removesuffix(b"}") + b', "x": ' + deep + b"}"
+    answer = exam.registry.ask_as_admin("PUT", f"/v2/{playground}/manifests/deep", TYPED, body)
+    assert answer.status in ({201} if depth < 500 else {201, 400}), (depth, answer)
 
 
 positions = st.integers(0, 3000).map(str) | st.just("")

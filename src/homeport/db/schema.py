@@ -347,8 +347,18 @@ manifest = Table(
     Column("annotations", Text),
     Column("pushed_at", Timestamp, nullable=False),
     Column("pulled_at", Timestamp),
+    # what the lists of artifacts show and filter by, found when the manifest is pushed
+    Column("kind", String(255), nullable=False, server_default="UNKNOWN"),
+    Column("config_media_type", Text),
+    Column("extra_attrs", Text),
+    # with all that it names; of an index, with all of its children
+    Column("total_bytes", BigInteger, nullable=False, server_default="0"),
+    # of what belongs to another artifact: by its subject, or by a tag like sha256-HEX.sig
+    Column("accessory_kind", String(64)),
+    Column("accessory_subject", String(140)),
     UniqueConstraint("repository_id", "digest"),
     Index("ix_manifest_repository_id_subject_digest", "repository_id", "subject_digest", "id"),
+    Index("ix_manifest_repository_id_accessory_subject", "repository_id", "accessory_subject", "pushed_at"),
 )
 
 manifest_reference = Table(

@@ -12,6 +12,23 @@ depends_on = None
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
+# what pushes note of a manifest, for those that are there already
+_DESCRIBE_MANIFESTS = (
+    """UPDATE manifest SET accessory_subject = subject_digest, accessory_kind = 'subject.accessory'
+        WHERE subject_digest IS NOT NULL""",
+    """UPDATE manifest SET kind = 'IMAGE' WHERE media_type LIKE '%index.v1+json'
+        OR media_type LIKE '%manifest.list.v2+json' OR referrer_type IN
+        ('application/vnd.oci.image.config.v1+json', 'application/vnd.docker.container.image.v1+json')""",
+    "UPDATE manifest SET kind = 'CHART' WHERE referrer_type = 'application/vnd.cncf.helm.config.v1+json'",
+    """UPDATE manifest SET total_bytes = size_bytes + COALESCE((SELECT SUM(r.size_bytes)
+        FROM manifest_reference AS r WHERE r.manifest_id = manifest.id AND r.kind <> 'manifest'), 0)""",
+    """UPDATE manifest SET total_bytes = total_bytes + COALESCE((SELECT SUM(child.total_bytes)
+        FROM manifest_reference AS r JOIN manifest AS child ON child.digest = r.digest
+        WHERE r.manifest_id = manifest.id AND r.kind = 'manifest'
+        AND child.repository_id = manifest.repository_id), 0)
+        WHERE id IN (SELECT manifest_id FROM manifest_reference WHERE kind = 'manifest')""",
+)
+
 
 def upgrade() -> None:  # noqa: PLR0915 - one statement per table and column
     op.create_table(
@@ -322,6 +339,22 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement per table and column
     op.create_index("ix_audit_record_project_id", "audit_record", ["project", "id"], unique=False)
     op.create_index("uq_audit_record_stream_sequence", "audit_record", ["stream", "sequence"], unique=True)
     op.add_column("manifest", sa.Column("pulled_at", sa.BigInteger(), nullable=True))
+    op.add_column(
+        "manifest", sa.Column("kind", sa.String(length=255), server_default="UNKNOWN", nullable=False)
+    )
+    op.add_column("manifest", sa.Column("config_media_type", sa.Text(), nullable=True))
+    op.add_column("manifest", sa.Column("extra_attrs", sa.Text(), nullable=True))
+    op.add_column("manifest", sa.Column("total_bytes", sa.BigInteger(), server_default="0", nullable=False))
+    op.add_column("manifest", sa.Column("accessory_kind", sa.String(length=64), nullable=True))
+    op.add_column("manifest", sa.Column("accessory_subject", sa.String(length=140), nullable=True))
+    op.create_index(
+        "ix_manifest_repository_id_accessory_subject",
+        "manifest",
+        ["repository_id", "accessory_subject", "pushed_at"],
+        unique=False,
+    )
+    for statement in _DESCRIBE_MANIFESTS:
+        op.execute(statement)
     op.add_column("project", sa.Column("owner_id", sa.BigInteger(), nullable=True))
     op.add_column("project", sa.Column("updated_at", sa.BigInteger(), nullable=True))
     op.add_column("project", sa.Column("registry_id", sa.BigInteger(), nullable=True))
@@ -376,6 +409,13 @@ def downgrade() -> None:  # noqa: PLR0915 - as above
     op.drop_column("project", "registry_id")
     op.drop_column("project", "updated_at")
     op.drop_column("project", "owner_id")
+    op.drop_index("ix_manifest_repository_id_accessory_subject", table_name="manifest")
+    op.drop_column("manifest", "accessory_subject")
+    op.drop_column("manifest", "accessory_kind")
+    op.drop_column("manifest", "total_bytes")
+    op.drop_column("manifest", "extra_attrs")
+    op.drop_column("manifest", "config_media_type")
+    op.drop_column("manifest", "kind")
     op.drop_column("manifest", "pulled_at")
     op.drop_index("uq_audit_record_stream_sequence", table_name="audit_record")
     op.drop_index("ix_audit_record_project_id", table_name="audit_record")

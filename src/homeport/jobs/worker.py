@@ -47,3 +47,5 @@ async def _run_once(chore: Chore) -> None:
         await chore.run()
     except (HomeportError, OSError) as error:
         log.warning("chore_failed", chore=chore.name, error=str(error))
+    except Exception:
+        log.exception("chore_failed", chore=chore.name)

@@ -20,6 +20,7 @@ from homeport.auth.authentication import Authenticator
 from homeport.auth.authority import AUTHORITY_CERTIFICATE, authority_directory
 from homeport.auth.bootstrap import ensure_admin
 from homeport.auth.cleaning import delete_outlived
+from homeport.auth.configuration import ConfigurationReader
 from homeport.auth.login_event import LoginEvent, RequestFacts
 from homeport.auth.password_login import PasswordLogin
 from homeport.auth.passwords import Passwords
@@ -205,6 +206,7 @@ def build_site(settings: Settings, resources: Resources) -> Site:
     accounts = Accounts(database)
     audience = TokenAudience(_SERVICE, _SERVICE, timedelta(seconds=settings.token_ttl_s))
     sealer, passwords = _sealer(settings), Passwords()
+    configuration = ConfigurationReader(database, sealer)
     keys = SigningKeys(database, sealer)
     tokens = AccessTokens(keys, audience)
     login = PasswordLogin(database, accounts, passwords)
@@ -247,11 +249,13 @@ def build_site(settings: Settings, resources: Resources) -> Site:
         passwords=passwords,
         sealer=sealer,
         keys=keys,
+        configuration=configuration,
         puller=puller,
         deleter=deleter,
         facts=ServerFacts(
             version=__version__,
             data=settings.data,
+            storage=settings.storage_directory,
             external_url=settings.external_url,
             ca_certificate=_authority_certificate(settings),
         ),
@@ -390,7 +394,7 @@ async def opened_existing(settings: Settings) -> AsyncIterator[Database]:
 async def read_audit(settings: Settings, wanted: AuditFilter, limit: int) -> list[tuple[int, AuditRecord]]:
     """Return up to `limit` audit records, the newest first, with everything that the journals hold."""
     async with opened_existing(settings) as database:
-        await drain_journals(database, journal_directory(settings))
+        await drain_journals(database, journal_directory(settings), waits=True)
         return await database.read(list_records, wanted, limit=limit)
 
 

@@ -1,5 +1,6 @@
 """Brings the pull journals of all workers, living and dead, into the audit table."""
 
+import asyncio
 import fcntl
 import os
 import time
@@ -9,7 +10,7 @@ import structlog
 
 from homeport.db.audit import forget_journal, journal_offset, take_in
 from homeport.db.engine import Database
-from homeport.registry.journal import SUFFIX, parse_lines
+from homeport.registry.journal import SUFFIX, parse_lines, sync_directory
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
@@ -17,20 +18,20 @@ _PART_BYTES = 512 * 1024
 _STALE_S = 3600.0
 
 
-async def drain_journals(database: Database, directory: Path) -> int:
+async def drain_journals(database: Database, directory: Path, *, waits: bool = False) -> int:
     """Move every whole line of every journal into the database, once; returns how many.
 
     The position in a journal is stored together with the records, so a drain that is killed repeats and
-    loses nothing. Journals of finished writers are removed when all is in. Returns 0 at once while another
-    process drains.
+    loses nothing. Journals of finished writers are removed when all is in. While another process drains,
+    returns 0 at once, or waits for its turn.
     """
     if not directory.is_dir():
         return 0
     guard = os.open(directory / "drain.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if waits:
+            await asyncio.to_thread(fcntl.flock, guard, fcntl.LOCK_EX)
+        elif not _is_locked(guard):
             return 0
         count = 0
         for path in sorted(directory.iterdir()):
@@ -47,7 +48,8 @@ async def _drain(database: Database, path: Path) -> int:
     count = 0
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        is_finished = _is_finished(descriptor)
+        # Its writer keeps it locked while it may grow.
+        is_finished = _is_locked(descriptor)
         offset = await database.read(journal_offset, path.name)
         while True:
             content = os.pread(descriptor, _PART_BYTES, offset)
@@ -63,14 +65,16 @@ async def _drain(database: Database, path: Path) -> int:
             count += len(records)
         if is_finished:
             path.unlink()
+            # A file that came back after a power failure would be taken in twice.
+            sync_directory(path.parent)
             await database.write(forget_journal, path.name)
     finally:
         os.close(descriptor)
     return count
 
 
-def _is_finished(descriptor: int) -> bool:
-    """Tell whether the writer is done with the file: it keeps it locked until then."""
+def _is_locked(descriptor: int) -> bool:
+    """Lock the file unless somebody else has; tell whether it is locked for this process now."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

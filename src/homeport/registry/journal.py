@@ -17,8 +17,8 @@ from homeport.errors import HomeportError
 SUFFIX = ".pulls"
 
 _MAX_SEGMENT_BYTES = 64 * 1024 * 1024
-_MAX_SEGMENT_AGE_S = 300.0
 _FIELDS = 9
+_END_OF_TIME = 2**56
 
 
 class JournalError(HomeportError):
@@ -38,7 +38,6 @@ class PullJournal:
         self._is_synced = is_synced
         self._descriptor: int | None = None
         self._size_bytes = 0
-        self._opened_at = 0.0
 
     def append(self, fields: tuple[str, str, str, str, str, str, str, str]) -> None:
         """Record a pull that happens now.
@@ -65,11 +64,6 @@ class PullJournal:
             self.close()
             raise JournalError("the pull cannot be recorded: the disk is full")
 
-    def rotate_when_old(self) -> None:
-        """Finish a file that is older than a few minutes, so that it can be drained and removed."""
-        if self._descriptor is not None and time.monotonic() - self._opened_at > _MAX_SEGMENT_AGE_S:
-            self.close()
-
     def close(self) -> None:
         """Finish the file; a later append begins a new one."""
         if self._descriptor is not None:
@@ -78,15 +72,12 @@ class PullJournal:
 
     def _open_segment(self) -> int:
         self.close()
-        name = f"{os.getpid()}-{time.time_ns()}"
-        path = self._directory / f"{name}.new"
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(
-                path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600
-            )
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            path.rename(self._directory / f"{name}{SUFFIX}")
+            descriptor = _create(self._directory, f"{os.getpid()}-{time.time_ns()}")
+            if self._is_synced:
+                sync_directory(self._directory.parent)
+                sync_directory(self._directory)
         except OSError as error:
             raise JournalError(
                 f"the pull journal cannot be opened: {error.strerror}",
@@ -94,35 +85,67 @@ class PullJournal:
             ) from error
         self._descriptor = descriptor
         self._size_bytes = 0
-        self._opened_at = time.monotonic()
         return descriptor
+
+
+def _create(directory: Path, name: str) -> int:
+    """Make a file that has its name as a journal only once it is locked."""
+    path = directory / f"{name}.new"
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        path.rename(directory / f"{name}{SUFFIX}")
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in the directory durable."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def parse_lines(content: bytes) -> Iterator[AuditRecord]:
     """Yield the records in whole lines of a journal; a damaged line yields a record that says so."""
     for line in content.splitlines():
-        try:
-            values = orjson.loads(line)
-        except orjson.JSONDecodeError:
-            values = None
-        if not isinstance(values, list) or len(values) != _FIELDS:
+        values = _parse_line(line)
+        if values is None:
             yield _damaged(line)
             continue
-        repository = str(values[6])
+        recorded_at, principal, auth_method, address, agent, request_id, repository, reference, digest = (
+            values
+        )
         yield AuditRecord(
-            recorded_at=EPOCH + timedelta(microseconds=values[0]),
+            recorded_at=EPOCH + timedelta(microseconds=recorded_at),
             operation="pull",
             outcome="success",
-            principal=values[1],
-            auth_method=values[2],
-            client_address=values[3],
-            user_agent=values[4],
-            request_id=values[5],
+            principal=principal,
+            auth_method=auth_method,
+            client_address=address,
+            user_agent=agent,
+            request_id=request_id,
             project=project_of(repository),
             repository=repository,
-            reference=values[7],
-            digest=values[8],
+            reference=reference,
+            digest=digest,
         )
+
+
+def _parse_line(line: bytes) -> tuple[int, str, str, str, str, str, str, str, str] | None:
+    try:
+        values = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return None
+    # PostgreSQL stores no NUL; no field that a pull brings has one.
+    if not isinstance(values, list) or len(values) != _FIELDS or b"\\u0000" in line:
+        return None
+    is_dated = type(values[0]) is int and 0 <= values[0] < _END_OF_TIME
+    return tuple(values) if is_dated and all(type(value) is str for value in values[1:]) else None
 
 
 def _damaged(line: bytes) -> AuditRecord:
@@ -135,5 +158,5 @@ def _damaged(line: bytes) -> AuditRecord:
         client_address="",
         user_agent="",
         request_id="",
-        detail=line[:1024].decode("utf-8", "replace"),
+        detail=line[:1024].decode("utf-8", "replace").replace("\0", "\N{REPLACEMENT CHARACTER}"),
     )

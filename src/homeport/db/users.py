@@ -49,6 +49,11 @@ def has_user(connection: Connection, username: str) -> bool:
     return bool(connection.execute(select(exists().where(user_account.c.username == username))).scalar())
 
 
+def has_other_users(connection: Connection) -> bool:
+    """Tell whether there are users besides the first one."""
+    return len(connection.execute(select(user_account.c.id).limit(2)).fetchall()) > 1
+
+
 def add_user(
     connection: Connection, username: str, password_hash: str, now: datetime, *, is_sysadmin: bool
 ) -> bool:

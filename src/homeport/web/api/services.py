@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from homeport.auth.configuration import ConfigurationReader
 from homeport.auth.password_login import PasswordLogin
 from homeport.auth.passwords import Passwords
 from homeport.auth.sealing import Sealer
@@ -23,6 +24,7 @@ class ServerFacts:
 
     version: str
     data: Path
+    storage: Path
     external_url: str
     ca_certificate: Path | None
 
@@ -41,6 +43,7 @@ class Services:
     passwords: Passwords
     sealer: Sealer
     keys: SigningKeys
+    configuration: ConfigurationReader
     puller: Puller
     deleter: Deleter
     facts: ServerFacts

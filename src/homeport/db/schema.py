@@ -165,6 +165,16 @@ quota = Table(
     Column("updated_at", Timestamp, nullable=False),
 )
 
+# what counts against a project's quota, each content once; `quota.used_bytes` is the sum
+project_content = Table(
+    "project_content",
+    metadata,
+    Column("project_id", ForeignKey("project.id", ondelete="CASCADE"), primary_key=True),
+    Column("digest", String(140), primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 role = Table(
     "role",
     metadata,
@@ -204,6 +214,13 @@ label = Table(
     Column("created_at", Timestamp, nullable=False),
     Column("updated_at", Timestamp, nullable=False),
     UniqueConstraint("project_id", "name"),
+    Index(
+        "uq_label_global_name",
+        "name",
+        unique=True,
+        sqlite_where=text("project_id IS NULL"),
+        postgresql_where=text("project_id IS NULL"),
+    ),
 )
 
 robot = Table(

@@ -16,6 +16,8 @@ _EVENTS: dict[str, tuple[str, ...]] = {
     "project_metadata": ("INSERT", "UPDATE", "DELETE"),
     "project_member": ("INSERT", "UPDATE", "DELETE"),
     "repository": ("INSERT", "DELETE"),
+    # not what is used of it
+    "quota": ("UPDATE OF hard_bytes",),
     # not when it was last used
     "robot": ("INSERT", "UPDATE OF name, project_id, is_disabled, expires_at", "DELETE"),
     "robot_secret": ("INSERT", "UPDATE", "DELETE"),

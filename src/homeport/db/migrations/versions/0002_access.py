@@ -29,6 +29,22 @@ _DESCRIBE_MANIFESTS = (
         WHERE id IN (SELECT manifest_id FROM manifest_reference WHERE kind = 'manifest')""",
 )
 
+# what the projects that are there already use: blobs and manifests, each once
+_FILL_QUOTAS = (
+    """INSERT INTO project_content (project_id, digest, size_bytes)
+        SELECT r.project_id, m.digest, MAX(m.size_bytes) FROM manifest AS m
+        JOIN repository AS r ON r.id = m.repository_id GROUP BY r.project_id, m.digest""",
+    """INSERT INTO project_content (project_id, digest, size_bytes)
+        SELECT r.project_id, b.digest, MAX(b.size_bytes) FROM repository_blob AS l
+        JOIN repository AS r ON r.id = l.repository_id JOIN blob AS b ON b.digest = l.digest
+        WHERE NOT EXISTS (SELECT 1 FROM project_content AS c
+            WHERE c.project_id = r.project_id AND c.digest = b.digest)
+        GROUP BY r.project_id, b.digest""",
+    """INSERT INTO quota (project_id, hard_bytes, used_bytes, created_at, updated_at)
+        SELECT p.id, -1, COALESCE((SELECT SUM(c.size_bytes) FROM project_content AS c
+            WHERE c.project_id = p.id), 0), p.created_at, p.created_at FROM project AS p""",
+)
+
 
 def upgrade() -> None:  # noqa: PLR0915 - one statement per table and column
     op.create_table(
@@ -109,6 +125,14 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement per table and column
         sa.UniqueConstraint("project_id", "name", name=op.f("uq_label_project_id_name")),
     )
     op.create_index(op.f("ix_label_project_id"), "label", ["project_id"], unique=False)
+    op.create_index(
+        "uq_label_global_name",
+        "label",
+        ["name"],
+        unique=True,
+        sqlite_where=sa.text("project_id IS NULL"),
+        postgresql_where=sa.text("project_id IS NULL"),
+    )
     op.create_table(
         "network_rule",
         sa.Column("id", ID, nullable=False),
@@ -185,6 +209,19 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement per table and column
         sa.PrimaryKeyConstraint("id", name=op.f("pk_quota")),
         sa.UniqueConstraint("project_id", name=op.f("uq_quota_project_id")),
     )
+    op.create_table(
+        "project_content",
+        sa.Column("project_id", ID, nullable=False),
+        sa.Column("digest", sa.String(length=140), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["project.id"], name=op.f("fk_project_content_project_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("project_id", "digest", name=op.f("pk_project_content")),
+        sqlite_with_rowid=False,
+    )
+    for statement in _FILL_QUOTAS:
+        op.execute(statement)
     op.create_table(
         "robot",
         sa.Column("id", ID, nullable=False),
@@ -444,6 +481,7 @@ def downgrade() -> None:  # noqa: PLR0915 - as above
     op.drop_index("uq_robot_system_name", table_name="robot")
     op.drop_index(op.f("ix_robot_project_id"), table_name="robot")
     op.drop_table("robot")
+    op.drop_table("project_content")
     op.drop_table("quota")
     op.drop_table("project_metadata")
     op.drop_index("uq_project_member_user", table_name="project_member")

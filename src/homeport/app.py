@@ -20,7 +20,7 @@ from homeport.auth.authentication import Authenticator
 from homeport.auth.authority import AUTHORITY_CERTIFICATE, authority_directory
 from homeport.auth.bootstrap import ensure_admin
 from homeport.auth.cleaning import delete_outlived
-from homeport.auth.configuration import ConfigurationReader
+from homeport.auth.configuration import Configuration, ConfigurationReader
 from homeport.auth.login_event import LoginEvent, RequestFacts
 from homeport.auth.password_login import PasswordLogin
 from homeport.auth.passwords import Passwords
@@ -42,6 +42,7 @@ from homeport.db.upgrade import HEAD, current_revision, upgrade_database
 from homeport.errors import HomeportError
 from homeport.jobs.journals import drain_journals
 from homeport.jobs.worker import Chore, run_chores
+from homeport.registry.content import SmallContent
 from homeport.registry.delete import Deleter
 from homeport.registry.inspection import InspectionListener, InspectionOptions, Report, inspect
 from homeport.registry.journal import PullJournal
@@ -206,15 +207,16 @@ def build_site(settings: Settings, resources: Resources) -> Site:
     accounts = Accounts(database)
     audience = TokenAudience(_SERVICE, _SERVICE, timedelta(seconds=settings.token_ttl_s))
     sealer, passwords = _sealer(settings), Passwords()
-    configuration = ConfigurationReader(database, sealer)
+    defaults = Configuration(token_expiration=max(1, settings.token_ttl_s // 60))
+    configuration = ConfigurationReader(database, sealer, defaults)
     keys = SigningKeys(database, sealer)
-    tokens = AccessTokens(keys, audience)
+    tokens = AccessTokens(keys, audience, configuration=configuration)
     login = PasswordLogin(database, accounts, passwords)
     authenticator = Authenticator(database, accounts, tokens, login)
-    access = Access(authenticator, forwarding, recorder)
+    access = Access(authenticator, forwarding, recorder, configuration)
     puller = Puller(database, store)
     deleter = Deleter(database)
-    pusher = Pusher(database, allows_sparse=settings.sparse_indexes)
+    pusher = Pusher(database, SmallContent(store), allows_sparse=settings.sparse_indexes)
     manifests = Manifests(access, puller, pusher, deleter, resources.journal)
     manifests.max_bytes = settings.manifest_max_bytes
     registry = RegistryApp(
@@ -237,7 +239,7 @@ def build_site(settings: Settings, resources: Resources) -> Site:
         "database": partial(database.read, current_revision),
         "storage": store.check,
     }
-    sessions = Sessions(database, accounts)
+    sessions = Sessions(database, accounts, configuration)
     services = Services(
         database=database,
         store=store,

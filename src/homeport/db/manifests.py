@@ -5,13 +5,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, exists, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, insert, select, update
 
 from homeport.db.contents import batched
 from homeport.db.dialect import insert_or_keep, insert_or_replace
+from homeport.db.quotas import COUNTED_KINDS, count_manifest, discount
 from homeport.db.schema import manifest, manifest_body, manifest_reference, tag
+from homeport.rules.artifact_type import Accessory
 
 _MAX_PARAMETERS = 500
+_MAX_BYTES = 2**62  # sizes come from clients; sums of them stay numbers that databases hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,16 @@ class Reference:
 
 
 @dataclass(frozen=True, slots=True)
+class ArtifactFacts:
+    """What lists of artifacts show of a manifest; `extra_attrs` is a JSON text."""
+
+    kind: str
+    config_media_type: str
+    extra_attrs: str | None = None
+    accessory: Accessory | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class NewManifest:
     """A checked manifest that is to be stored."""
 
@@ -44,6 +57,7 @@ class NewManifest:
     subject_digest: str | None
     annotations: str | None
     references: tuple[Reference, ...]
+    facts: ArtifactFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +128,12 @@ def known_manifests(connection: Connection, repository_id: int, digests: Iterabl
 
 
 def store_manifest(connection: Connection, repository_id: int, new: NewManifest, now: datetime) -> int:
-    """Store the manifest with all that it names and return its id; may be repeated."""
+    """Store the manifest with all that it names and return its id; may be repeated.
+
+    Raises QuotaExceededError.
+    """
+    blobs = [reference.digest for reference in new.references if reference.kind in COUNTED_KINDS]
+    count_manifest(connection, repository_id, (new.digest, len(new.body)), blobs)
     values: dict[str, Any] = {
         "media_type": new.media_type,
         "referrer_type": new.referrer_type,
@@ -122,7 +141,15 @@ def store_manifest(connection: Connection, repository_id: int, new: NewManifest,
         "size_bytes": len(new.body),
         "annotations": new.annotations,
         "pushed_at": now,
+        "kind": new.facts.kind,
+        "config_media_type": new.facts.config_media_type,
+        "total_bytes": _total_bytes(connection, repository_id, new),
     }
+    if new.facts.extra_attrs is not None:
+        values["extra_attrs"] = new.facts.extra_attrs
+    accessory = new.facts.accessory
+    if accessory is not None:
+        values |= {"accessory_kind": accessory.kind, "accessory_subject": accessory.subject_digest}
     insert_or_keep(connection, manifest_body, {"digest": new.digest, "body": new.body})
     known = find_by_digest(connection, repository_id, new.digest)
     if known is not None:
@@ -149,6 +176,26 @@ def store_manifest(connection: Connection, repository_id: int, new: NewManifest,
     return manifest_id
 
 
+def _total_bytes(connection: Connection, repository_id: int, new: NewManifest) -> int:
+    """Return the bytes of the manifest with all that it names; a child counts with all that it names."""
+    total = len(new.body)
+    children = []
+    for reference in new.references:
+        if reference.kind == "manifest":
+            children.append(reference.digest)
+        else:
+            total += reference.size_bytes
+    for part in batched(children, _MAX_PARAMETERS):
+        total += int(
+            connection.execute(
+                select(func.coalesce(func.sum(manifest.c.total_bytes), 0)).where(
+                    manifest.c.repository_id == repository_id, manifest.c.digest.in_(part)
+                )
+            ).scalar_one()
+        )
+    return min(total, _MAX_BYTES)
+
+
 def set_tag(connection: Connection, repository_id: int, name: str, manifest_id: int, now: datetime) -> None:
     """Point the tag to the manifest, new or moved."""
     insert_or_replace(
@@ -169,6 +216,15 @@ def delete_tag(connection: Connection, repository_id: int, name: str) -> str | N
 
 def delete_manifest(connection: Connection, manifest_id: int) -> list[str]:
     """Take the manifest and every tag on it out of its repository; returns the tags."""
+    found = connection.execute(
+        select(manifest.c.repository_id, manifest.c.digest).where(manifest.c.id == manifest_id)
+    ).first()
+    named = connection.execute(
+        select(manifest_reference.c.digest).where(
+            manifest_reference.c.manifest_id == manifest_id, manifest_reference.c.kind.in_(COUNTED_KINDS)
+        )
+    ).scalars()
+    counted = list(named)
     names = list(
         connection.execute(
             delete(tag).where(tag.c.manifest_id == manifest_id).returning(tag.c.name)
@@ -176,6 +232,8 @@ def delete_manifest(connection: Connection, manifest_id: int) -> list[str]:
     )
     connection.execute(delete(manifest_reference).where(manifest_reference.c.manifest_id == manifest_id))
     connection.execute(delete(manifest).where(manifest.c.id == manifest_id))
+    if found is not None:
+        discount(connection, found.repository_id, [found.digest, *counted])
     return names
 
 

@@ -12,6 +12,7 @@ from homeport.db.audit import add_records
 from homeport.db.contents import known_blobs
 from homeport.db.engine import Database
 from homeport.db.manifests import (
+    ArtifactFacts,
     NewManifest,
     Reference,
     adopt_child,
@@ -22,9 +23,12 @@ from homeport.db.manifests import (
 from homeport.db.repositories import ensure_repository
 from homeport.oci.digest import Digest, parse_digest
 from homeport.oci.errors import OciError, OciErrorCode
+from homeport.oci.image_config import all_attributes, image_attributes, parse_config
 from homeport.oci.manifest import Descriptor, Manifest, parse_manifest
 from homeport.oci.name import parse_tag
+from homeport.registry.content import SmallContent
 from homeport.registry.errors import MissingContentError
+from homeport.rules.artifact_type import CHART, IMAGE, accessory_of, kind_of, media_type_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,14 @@ class PushedManifest:
 
 
 class Pusher:
-    """Stores manifests; `allows_sparse` takes indexes some of whose manifests are absent."""
+    """Stores manifests; `allows_sparse` takes indexes some of whose manifests are absent.
 
-    def __init__(self, database: Database, *, allows_sparse: bool) -> None:
+    What lists show of a config (platform, author, labels) is read from the content once, here.
+    """
+
+    def __init__(self, database: Database, content: SmallContent, *, allows_sparse: bool) -> None:
         self._database = database
+        self._content = content
         self._allows_sparse = allows_sparse
 
     async def put_manifest(self, actor: Actor, push: ManifestPush) -> PushedManifest:
@@ -75,19 +83,40 @@ class Pusher:
             named = ()
             tags = (parse_tag(push.reference),)
         manifest = parse_manifest(push.body, push.content_type)
-        await self._database.write(self._store, actor, push, (digest, manifest), tags)
+        facts = await self._describe(manifest, tags)
+        await self._database.write(self._store, actor, push, (digest, manifest, facts), tags)
         subject = manifest.subject
         return PushedManifest(str(digest), str(subject.digest) if subject else None, named)
+
+    async def _describe(self, manifest: Manifest, tags: tuple[str, ...]) -> ArtifactFacts:
+        kind = kind_of(manifest)
+        return ArtifactFacts(
+            kind=kind,
+            config_media_type=media_type_of(manifest),
+            extra_attrs=await self._read_attributes(manifest, kind),
+            accessory=accessory_of(manifest, tags),
+        )
+
+    async def _read_attributes(self, manifest: Manifest, kind: str) -> str | None:
+        """Return what the config says; the push is refused later when the repository does not have it."""
+        config = manifest.config
+        if config is None or not (kind in {IMAGE, CHART} or config.media_type.endswith("+json")):
+            return None
+        body = await self._content.find(str(config.digest), config.size_bytes)
+        document = parse_config(body) if body else None
+        if document is None:
+            return None
+        return image_attributes(document) if kind == IMAGE else all_attributes(document)
 
     def _store(
         self,
         connection: Connection,
         actor: Actor,
         push: ManifestPush,
-        checked: tuple[Digest, Manifest],
+        checked: tuple[Digest, Manifest, ArtifactFacts],
         tags: tuple[str, ...],
     ) -> None:
-        digest, manifest = checked
+        digest, manifest, facts = checked
         now = datetime.now(UTC)
         repository_id = ensure_repository(connection, push.repository_name, now)
         new = NewManifest(
@@ -98,6 +127,7 @@ class Pusher:
             subject_digest=str(manifest.subject.digest) if manifest.subject else None,
             annotations=orjson.dumps(manifest.annotations).decode() if manifest.annotations else None,
             references=self._resolve(connection, repository_id, manifest),
+            facts=facts,
         )
         manifest_id = store_manifest(connection, repository_id, new, now)
         if self._allows_sparse:

@@ -10,6 +10,7 @@ from homeport.db.actor import Actor
 from homeport.db.engine import Database
 from homeport.oci import mediatype
 from homeport.oci.digest import Digest
+from homeport.registry.content import SmallContent
 from homeport.registry.push import ManifestPush, Pusher
 from homeport.registry.uploads import Uploads
 
@@ -63,9 +64,9 @@ async def push_blob(database: Database, store: BlobStore, content: bytes) -> Dig
 
 
 async def push_manifest(
-    database: Database, body: bytes, reference: str, *, is_sparse: bool = False
+    database: Database, body: bytes, reference: str, *, store: BlobStore, is_sparse: bool = False
 ) -> Digest:
-    pusher = Pusher(database, allows_sparse=is_sparse)
+    pusher = Pusher(database, SmallContent(store), allows_sparse=is_sparse)
     await pusher.put_manifest(ACTOR, ManifestPush(REPOSITORY, reference, (), None, body))
     return Digest.of(body)
 
@@ -82,7 +83,7 @@ async def push_contents(database: Database, store: BlobStore) -> Contents:
     return Contents(
         Digest.of(config),
         Digest.of(layer),
-        await push_manifest(database, image, "image"),
-        await push_manifest(database, index, "latest"),
-        await push_manifest(database, referrer, str(Digest.of(referrer))),
+        await push_manifest(database, image, "image", store=store),
+        await push_manifest(database, index, "latest", store=store),
+        await push_manifest(database, referrer, str(Digest.of(referrer)), store=store),
     )

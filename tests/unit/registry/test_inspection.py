@@ -313,7 +313,7 @@ async def test_uploads_are_notes(database: Database, store: DirectoryStore) -> N
 async def test_wrong_size_in_a_manifest_is_a_note(database: Database, store: DirectoryStore) -> None:
     await push_blob(database, store, b"{}")
     body = image_of(b"{}").replace(b'"size": 2', b'"size": 3')
-    await push_manifest(database, body, "latest")
+    await push_manifest(database, body, "latest", store=store)
 
     report = await inspect(database, store, OPTIONS)
 
@@ -326,9 +326,9 @@ async def test_absent_manifest_of_a_sparse_index_is_no_damage(
 ) -> None:
     await push_blob(database, store, b"{}")
     image = image_of(b"{}")
-    await push_manifest(database, index_of(image), "latest", is_sparse=True)
+    await push_manifest(database, index_of(image), "latest", store=store, is_sparse=True)
     absent = await inspect(database, store, OPTIONS)
-    await push_manifest(database, image, "image", is_sparse=False)
+    await push_manifest(database, image, "image", store=store)
     arrived = await inspect(database, store, OPTIONS)
 
     assert kinds(absent) == []
@@ -351,7 +351,7 @@ async def test_pages_of_any_size_see_everything(
 async def push_image(database: Database, store: DirectoryStore, number: int) -> None:
     await push_blob(database, store, b"{}")
     await push_blob(database, store, b"%d" % number)
-    await push_manifest(database, image_of(b"{}", b"%d" % number), f"v{number}")
+    await push_manifest(database, image_of(b"{}", b"%d" % number), f"v{number}", store=store)
 
 
 def test_every_kind_has_advice() -> None:

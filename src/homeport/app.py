@@ -315,7 +315,8 @@ async def _serve_web(settings: Settings, host: str, port: int, tls: Tls | None) 
             address=host,
             port=port,
             interface=Interfaces.ASGINL,
-            http=HTTPModes.auto,
+            # looking for HTTP/2 on a plain port has no time limit: silent connections would pile up
+            http=HTTPModes.auto if tls else HTTPModes.http1,
             websockets=False,
             log_enabled=False,
             backlog=2048,

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -95,14 +95,17 @@ class ImageCopier:
                 f"the image has the digest {graph.root.digest}, not {request.digest}",
                 hint="name the destination by a tag",
             )
-        presence = await self._look(graph, request)
         blobs = unique_blobs((*graph.manifests, *graph.referrers))
         origins = self._origins.find(self._source, self._destination, [blob.digest for blob in blobs])
+        presence = await self._look(graph, request, origins)
         return plan_copy(graph, request.tag, presence, origins)
 
-    async def _look(self, graph: ImageGraph, request: CopyRequest) -> Presence:
-        everything = (*graph.manifests, *graph.referrers)
+    async def _look(self, graph: ImageGraph, request: CopyRequest, origins: Mapping[Digest, str]) -> Presence:
+        """Ask the destination for the manifests, and for the blobs that may have to be copied.
 
+        A blob that can be mounted is not asked for: mounting costs as much and says the same.
+        """
+        everything = (*graph.manifests, *graph.referrers)
         tags = [] if request.tag is None else [request.tag]
         digests = [content.digest for content in everything]
         references: list[str | Digest] = [*tags, *digests]
@@ -112,7 +115,7 @@ class ImageCopier:
             digest for digest, answer in zip(digests, found, strict=True) if answer is not None
         )
         wanted = everything if request.recheck else manifests_to_check(graph, present)
-        blobs = unique_blobs(wanted)
+        blobs = [blob for blob in unique_blobs(wanted) if blob.digest not in origins]
         has = await map_bounded(self._destination.has_blob, blobs, 2 * request.parallel)
         found_blobs = frozenset(blob.digest for blob, there in zip(blobs, has, strict=True) if there)
         return Presence(frozenset() if request.recheck else present, found_blobs, tagged)

@@ -13,24 +13,28 @@ from joserfc.jwk import ECKey, GuestProtocol
 
 from homeport.auth.bounded_cache import BoundedCache
 from homeport.auth.clock import Clock, utc_now
+from homeport.auth.configuration import ConfigurationReader
 from homeport.auth.errors import SigningKeyUnknownError, TokenInvalidError
 from homeport.auth.grants import Grants, grants_from_claim
 from homeport.auth.signing_keys import ALGORITHM, SigningKeys
+from homeport.rules.permissions import PrincipalKind
 
 MAX_TOKEN_BYTES = 48 * 1024
 
 _LEEWAY = timedelta(seconds=30)
 _CACHED_TOKENS = 20_000
+_SUBJECT_CLAIMS = {PrincipalKind.USER: "homeport_user", PrincipalKind.ROBOT: "homeport_robot"}
 _MAX_TIMESTAMP = 253_402_300_799
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSubject:
-    """Whose token it is; None in place of the id is the anonymous one."""
+    """Whose token it is: a user's or a robot's, by `kind`; None in place of the id is the anonymous one."""
 
     username: str
     user_id: int | None
     password_fingerprint: str
+    kind: PrincipalKind = PrincipalKind.USER
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True)
 class TokenAudience:
-    """Who issues tokens, for which service, and how long they live."""
+    """Who issues tokens, for which service, and how long they live unless the configuration says."""
 
     issuer: str
     service: str
@@ -63,8 +67,15 @@ class AccessTokens:
     Whether the subject still exists is for the caller to check at each use.
     """
 
-    def __init__(self, keys: SigningKeys, audience: TokenAudience, clock: Clock = utc_now) -> None:
+    def __init__(
+        self,
+        keys: SigningKeys,
+        audience: TokenAudience,
+        clock: Clock = utc_now,
+        configuration: ConfigurationReader | None = None,
+    ) -> None:
         self._keys = keys
+        self._configuration = configuration
         self.audience = audience
         self._clock = clock
         self._cache_key = secrets.token_bytes(32)
@@ -74,9 +85,8 @@ class AccessTokens:
         """Return a new token, as text and as what it says."""
         signing = await self._keys.signing_key()
         now = self._clock().replace(microsecond=0)
-        token = AccessToken(
-            secrets.token_urlsafe(16), signing.kid, subject, grants, now, now + self.audience.ttl
-        )
+        expires_at = now + await self._ttl()
+        token = AccessToken(secrets.token_urlsafe(16), signing.kid, subject, grants, now, expires_at)
         claims = {
             "iss": self.audience.issuer,
             "sub": subject.username if subject.user_id is not None else "",
@@ -88,9 +98,19 @@ class AccessTokens:
             "access": grants.as_claim(),
         }
         if subject.user_id is not None:
-            claims["homeport_user"] = {"id": subject.user_id, "pwd": subject.password_fingerprint}
+            claims[_SUBJECT_CLAIMS[subject.kind]] = {
+                "id": subject.user_id,
+                "pwd": subject.password_fingerprint,
+            }
         header = {"alg": ALGORITHM, "kid": signing.kid, "typ": "JWT"}
         return jwt.encode(header, claims, signing.key, algorithms=[ALGORITHM]), token
+
+    async def _ttl(self) -> timedelta:
+        if self._configuration is not None:
+            configuration = await self._configuration.read()
+            if "token_expiration" in configuration.stored_names:
+                return timedelta(minutes=configuration.token_expiration)
+        return self.audience.ttl
 
     def verify_cached(self, token: bytes) -> AccessToken | None:
         """Return what the token says when it was checked before and has not expired; does no I/O."""
@@ -173,10 +193,11 @@ def _text(claims: Mapping[str, Any], name: str) -> str:
 
 def _subject(claims: Mapping[str, Any]) -> TokenSubject:
     username = _text(claims, "sub")
-    match claims.get("homeport_user"), username:
+    kind = PrincipalKind.ROBOT if _SUBJECT_CLAIMS[PrincipalKind.ROBOT] in claims else PrincipalKind.USER
+    match claims.get(_SUBJECT_CLAIMS[kind]), username:
         case None, "":
             return TokenSubject("", None, "")
         case {"id": int(user_id), "pwd": str(fingerprint)}, name if name:
-            return TokenSubject(username, user_id, fingerprint)
+            return TokenSubject(username, user_id, fingerprint, kind)
         case _:
             raise TokenInvalidError("the token names no subject")

@@ -126,22 +126,22 @@ class Authenticator:
         subject = token.subject
         if subject.user_id is None:
             return _Believed(_with_grants(ANONYMOUS, token.grants), version, token.expires_at)
-        account = await self._accounts.find(subject.user_id)
-        if (
-            account is None
-            or account.username != subject.username
-            or account.password_fingerprint != subject.password_fingerprint
-        ):
-            raise TokenInvalidError("the token's account was deleted or got another password")
+        account = await self._accounts.find_signed_in(
+            subject.kind, subject.user_id, subject.password_fingerprint, self._clock()
+        )
+        if account is None or account.username != subject.username:
+            raise TokenInvalidError("the token's account was deleted, disabled or got another password")
         principal = account.as_principal(AuthMethod.BEARER)
-        return _Believed(_with_grants(principal, token.grants), version, token.expires_at)
+        expires_at = min(token.expires_at, account.valid_until or token.expires_at)
+        return _Believed(_with_grants(principal, token.grants), version, expires_at)
 
     async def _authenticate_password(self, text: bytes, client_address: str, version: int) -> _Believed:
         username, password = parse_basic_credentials(text)
         if not username and not password:
             return _Believed(UNAUTHENTICATED, version, None)
         account = await self._login.sign_in(username, password, client_address)
-        return _Believed(Authentication(account.as_principal(AuthMethod.BASIC)), version, None)
+        principal = account.as_principal(AuthMethod.BASIC)
+        return _Believed(Authentication(principal), version, account.valid_until)
 
 
 def _with_grants(principal: Principal, grants: Grants) -> Authentication:

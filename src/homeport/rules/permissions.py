@@ -65,11 +65,15 @@ class ProjectGrant:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """All that an account may do beside what everybody may: in the system, in projects, in every project."""
+    """All that an account may do beside what everybody may: in the system, in projects, in every project.
+
+    `denied` holds what is left out of `every_project` in some projects.
+    """
 
     system: frozenset[str] = frozenset()
     projects: Mapping[int, tuple[ProjectGrant, ...]] = field(default_factory=dict, hash=False)
     every_project: tuple[ProjectGrant, ...] = ()
+    denied: Mapping[int, frozenset[str]] = field(default_factory=dict, hash=False)
 
 
 NO_RIGHTS = Rights()
@@ -134,6 +138,8 @@ def may_in_project(
     if project.is_public and permission in PUBLIC_PERMISSIONS:
         return True
     rights = principal.rights
+    if rights.denied and permission in rights.denied.get(project.id, ()):
+        return False
     for grant in (*rights.projects.get(project.id, ()), *rights.every_project):
         if permission in grant.permissions and (not grant.pattern or _matches(grant, project, repository)):
             return True
@@ -144,9 +150,9 @@ def may_somewhere_in_project(principal: Principal, project: ProjectFacts | None,
     """Tell whether the principal has the permission on all or some of the project's repositories."""
     if may_in_project(principal, project, permission):
         return True
-    if project is None:
-        return False
     rights = principal.rights
+    if project is None or permission in rights.denied.get(project.id, ()):
+        return False
     grants = (*rights.projects.get(project.id, ()), *rights.every_project)
     return any(permission in grant.permissions for grant in grants)
 
@@ -193,7 +199,14 @@ def _matches(grant: ProjectGrant, project: ProjectFacts, repository: str | None)
 
 @lru_cache(maxsize=4096)
 def _compile(pattern: str) -> re.Pattern[str]:
-    """Return the pattern as a regular expression; an unbalanced brace stands for itself."""
+    return re.compile(pattern_expression(pattern), re.DOTALL)
+
+
+def pattern_expression(pattern: str) -> str:
+    """Return a grant's pattern as a regular expression, one that databases understand too.
+
+    An unbalanced brace stands for itself.
+    """
     parts = re.split(r"(\*\*|\*|\?|\{[^{}]*\})", pattern)
     translated = []
     for part in parts:
@@ -208,4 +221,4 @@ def _compile(pattern: str) -> re.Pattern[str]:
                 translated.append(f"(?:{'|'.join(map(re.escape, part[1:-1].split(',')))})")
             case _:
                 translated.append(re.escape(part))
-    return re.compile("".join(translated), re.DOTALL)
+    return "".join(translated)

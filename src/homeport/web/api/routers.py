@@ -11,7 +11,7 @@ from homeport.web.api.conventions import CallerParameter
 from homeport.web.api.operations import OPERATIONS, Operation
 
 # modules of homeport.web.api with a `router`; more specific paths come first
-_MODULES: tuple[str, ...] = ()
+_MODULES: tuple[str, ...] = ("network",)
 
 _PARAMETER = re.compile(r"\{[^}]*\}")
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 from sqlalchemy import Connection, bindparam, delete, exists, select
 
 from homeport.db.dialect import insert_or_keep
+from homeport.db.quotas import count_blob, discount
 from homeport.db.schema import blob, manifest, manifest_reference, project, repository, repository_blob
 
 T = TypeVar("T")
@@ -35,13 +36,14 @@ def find_blob_size(connection: Connection, repository_id: int, digest: str) -> i
 def link_blob(
     connection: Connection, repository_id: int, digest: str, size_bytes: int, now: datetime
 ) -> None:
-    """Make stored content a blob of the repository; may be repeated."""
+    """Make stored content a blob of the repository; may be repeated. Raises QuotaExceededError."""
     insert_or_keep(connection, blob, {"digest": digest, "size_bytes": size_bytes, "created_at": now})
     insert_or_keep(
         connection,
         repository_blob,
         {"repository_id": repository_id, "digest": digest, "linked_at": now},
     )
+    count_blob(connection, repository_id, digest, size_bytes)
 
 
 def unlink_blob(connection: Connection, repository_id: int, digest: str) -> bool:
@@ -51,7 +53,19 @@ def unlink_blob(connection: Connection, repository_id: int, digest: str) -> bool
             repository_blob.c.repository_id == repository_id, repository_blob.c.digest == digest
         )
     )
+    if result.rowcount > 0 and not _is_linked_in_project(connection, repository_id, digest):
+        discount(connection, repository_id, [digest])
     return result.rowcount > 0
+
+
+def _is_linked_in_project(connection: Connection, repository_id: int, digest: str) -> bool:
+    own = select(repository.c.project_id).where(repository.c.id == repository_id).scalar_subquery()
+    linked = exists().where(
+        repository_blob.c.digest == digest,
+        repository_blob.c.repository_id == repository.c.id,
+        repository.c.project_id == own,
+    )
+    return bool(connection.execute(select(linked)).scalar())
 
 
 def is_blob_referenced(connection: Connection, repository_id: int, digest: str) -> bool:

@@ -7,8 +7,11 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, exists, or_, select
 
 from homeport.db.dialect import insert_or_keep
-from homeport.db.schema import manifest, project, repository
+from homeport.db.quotas import add_quota
+from homeport.db.schema import manifest, project, quota, repository
+from homeport.oci.errors import OciError, OciErrorCode
 from homeport.rules.permissions import ProjectFacts
+from homeport.rules.quota import UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +23,7 @@ class Location:
     project_id: int | None
     is_public: bool
     repository_id: int | None
+    storage_limit_bytes: int = UNLIMITED
 
     @property
     def project(self) -> ProjectFacts | None:
@@ -35,16 +39,18 @@ def project_of(repository_name: str) -> str:
 
 
 _LOCATE = (
-    select(project.c.id, project.c.is_public, repository.c.id)
+    select(project.c.id, project.c.is_public, repository.c.id, quota.c.hard_bytes)
     .select_from(
         project.outerjoin(
             repository,
             (repository.c.project_id == project.c.id) & (repository.c.name == bindparam("repository")),
-        )
+        ).outerjoin(quota, quota.c.project_id == project.c.id)
     )
     .where(project.c.name == bindparam("project"))
 )
-_REPOSITORY = select(repository.c.id).where(repository.c.name == bindparam("repository"))
+_REPOSITORY = select(repository.c.id, repository.c.project_id).where(
+    repository.c.name == bindparam("repository")
+)
 _LOCKED_REPOSITORY = _REPOSITORY.with_for_update()
 
 
@@ -54,7 +60,8 @@ def locate(connection: Connection, repository_name: str) -> Location:
     row = connection.execute(_LOCATE, {"repository": repository_name, "project": project_name}).first()
     if row is None:
         return Location(repository_name, project_name, None, is_public=False, repository_id=None)
-    return Location(repository_name, project_name, row[0], is_public=row[1], repository_id=row[2])
+    limit = UNLIMITED if row[3] is None else row[3]
+    return Location(repository_name, project_name, row[0], row[1], row[2], limit)
 
 
 def find_project_facts(connection: Connection, project_names: Iterable[str]) -> dict[str, ProjectFacts]:
@@ -68,25 +75,54 @@ def find_project_facts(connection: Connection, project_names: Iterable[str]) -> 
 
 
 def ensure_project(connection: Connection, name: str, now: datetime, *, is_public: bool = False) -> int:
-    """Return the project's id; one that does not exist is made with the given visibility."""
+    """Return the project's id; one that does not exist is made with the given visibility and a quota."""
     found = select(project.c.id).where(project.c.name == name)
     project_id: int | None = connection.execute(found).scalar()
     if project_id is not None:
         return project_id
     insert_or_keep(connection, project, {"name": name, "is_public": is_public, "created_at": now})
-    return int(connection.execute(found).scalar_one())
+    made = int(connection.execute(found).scalar_one())
+    add_quota(connection, made, None, now)
+    return made
 
 
-def ensure_repository(connection: Connection, repository_name: str, now: datetime) -> int:
-    """Return the repository's id, made (with its project, private) when it does not exist.
+class ProjectGoneError(OciError):
+    """The project was deleted after the request had been allowed in it."""
 
-    On PostgreSQL its row is locked until the transaction ends, so that changes of one repository follow one
-    another as they do on SQLite.
+    def __init__(self, name: str) -> None:
+        super().__init__(OciErrorCode.NAME_UNKNOWN, f"the project {name} was deleted meanwhile")
+
+
+_PROJECT = select(project.c.id).where(project.c.name == bindparam("project"))
+# what is inserted below the project needs it; locked, it cannot be deleted before that is committed
+_HELD_PROJECT = _PROJECT.with_for_update(read=True, key_share=True)
+
+
+def ensure_repository(
+    connection: Connection, repository_name: str, now: datetime, *, project_id: int | None = None
+) -> int:
+    """Return the repository's id, made when it does not exist.
+
+    `project_id` is the project that the caller was allowed in: when there is another by that name now, or
+    none, this raises ProjectGoneError. None makes a private project where there is none.
+
+    On PostgreSQL the repository's row is locked until the transaction ends, so that changes of one
+    repository follow one another as they do on SQLite.
     """
-    repository_id = lock_repository(connection, repository_name)
-    if repository_id is not None:
-        return repository_id
-    project_id = ensure_project(connection, project_of(repository_name), now)
+    project_name = project_of(repository_name)
+    on_postgresql = connection.dialect.name == "postgresql"
+    known = connection.execute(
+        _LOCKED_REPOSITORY if on_postgresql else _REPOSITORY, {"repository": repository_name}
+    ).first()
+    if known is not None:
+        if project_id is not None and known.project_id != project_id:
+            raise ProjectGoneError(project_name)
+        return int(known.id)
+    if project_id is None:
+        project_id = ensure_project(connection, project_name, now)
+    held = _HELD_PROJECT if on_postgresql else _PROJECT
+    if connection.execute(held, {"project": project_name}).scalar() != project_id:
+        raise ProjectGoneError(project_name)
     insert_or_keep(
         connection, repository, {"project_id": project_id, "name": repository_name, "created_at": now}
     )

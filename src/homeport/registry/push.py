@@ -40,6 +40,8 @@ class ManifestPush:
     tags: Sequence[str]
     content_type: str | None
     body: bytes
+    # the project that the push was allowed in; None makes one
+    project_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class Pusher:
     ) -> None:
         digest, manifest, facts = checked
         now = datetime.now(UTC)
-        repository_id = ensure_repository(connection, push.repository_name, now)
+        repository_id = ensure_repository(connection, push.repository_name, now, project_id=push.project_id)
         new = NewManifest(
             digest=str(digest),
             media_type=manifest.media_type,

@@ -8,6 +8,7 @@ from typing import Any
 from homeport.blobs.store import BlobStore
 from homeport.db.actor import Actor
 from homeport.db.engine import Database
+from homeport.db.repositories import locate
 from homeport.oci import mediatype
 from homeport.oci.digest import Digest
 from homeport.registry.content import SmallContent
@@ -59,7 +60,7 @@ async def push_blob(database: Database, store: BlobStore, content: bytes) -> Dig
 
     await uploads.append(REPOSITORY, upload_id, chunks(), offset=None)
     digest = Digest.of(content)
-    await uploads.finish(REPOSITORY, upload_id, digest)
+    await uploads.finish(await database.read(locate, REPOSITORY), upload_id, digest)
     return digest
 
 

@@ -59,7 +59,8 @@ class Manifests:
         caller = await self._access.require(request, location, RepositoryAction.PUSH)
         tags = self._tag_parameters(request, route.argument)
         body = await request.read_body(self.max_bytes)
-        push = ManifestPush(route.name, route.argument, tags, request.header(b"content-type"), body)
+        content_type = request.header(b"content-type")
+        push = ManifestPush(route.name, route.argument, tags, content_type, body, location.project_id)
         pushed = await self._pusher.put_manifest(caller.actor, push)
         headers: list[Header] = [
             (b"location", f"/v2/{route.name}/manifests/{pushed.digest}".encode()),

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 from homeport.blobs.store import OffsetMismatchError, UploadStatus
+from homeport.db.repositories import Location
 from homeport.errors import HomeportError
 from homeport.oci.digest import ALGORITHMS, Digest, DigestInvalidError, parse_digest
 from homeport.oci.errors import OciError, OciErrorCode
@@ -29,10 +30,10 @@ class UploadHandlers:
 
     async def post(self, request: Request, route: Route) -> None:
         """Begin a session, or do all at once: `?mount=` or `?digest=` with the body."""
-        caller = await self._require_push(request, route)
+        caller, location = await self._require_push(request, route)
         mount = request.query_all("mount")
         if mount:
-            digest = await self._mount(request, caller, route.name, mount[0])
+            digest = await self._mount(request, caller, location, mount[0])
             if digest is not None:
                 await self._answer_created(request, route.name, digest)
                 return
@@ -42,7 +43,7 @@ class UploadHandlers:
             raise DigestInvalidError(algorithm)
         if text is not None and not mount:
             digest = parse_digest(text)
-            await self._take_whole(request, route.name, digest)
+            await self._take_whole(request, location, digest)
             await self._answer_created(request, route.name, digest)
             return
         upload_id = await self._uploads.start(route.name, algorithm)
@@ -71,7 +72,7 @@ class UploadHandlers:
 
     async def put(self, request: Request, route: Route) -> None:
         """Append what the body has and make the whole a blob."""
-        await self._require_push(request, route)
+        _, location = await self._require_push(request, route)
         text = request.query("digest")
         if text is None:
             raise OciError(
@@ -87,7 +88,7 @@ class UploadHandlers:
         except OffsetMismatchError as error:
             await self._answer_out_of_order(request, route, error.size_bytes)
             return
-        await self._uploads.finish(route.name, route.argument, digest)
+        await self._uploads.finish(location, route.argument, digest)
         await self._answer_created(request, route.name, digest)
 
     async def delete(self, request: Request, route: Route) -> None:
@@ -97,19 +98,20 @@ class UploadHandlers:
         await request.begin(204, request.standard_headers())
         await request.end()
 
-    async def _require_push(self, request: Request, route: Route) -> Caller:
+    async def _require_push(self, request: Request, route: Route) -> tuple[Caller, Location]:
         location = await self._puller.locate(route.name)
-        return await self._access.require(request, location, RepositoryAction.PUSH)
+        return await self._access.require(request, location, RepositoryAction.PUSH), location
 
-    async def _take_whole(self, request: Request, name: str, digest: Digest) -> None:
+    async def _take_whole(self, request: Request, location: Location, digest: Digest) -> None:
         """Make the body a blob; what arrived of a cut one is dropped, since nobody knows its session."""
+        name = location.repository_name
         upload_id = await self._uploads.start(name, digest.algorithm)
         try:
             await self._append(request, name, upload_id, None)
         except HomeportError:
             await self._uploads.cancel(name, upload_id)
             raise
-        await self._uploads.finish(name, upload_id, digest)
+        await self._uploads.finish(location, upload_id, digest)
 
     async def _append(
         self, request: Request, name: str, upload_id: str, chunk: ByteRange | None
@@ -136,7 +138,9 @@ class UploadHandlers:
             raise _size_invalid(chunk.size_bytes)
         return chunk
 
-    async def _mount(self, request: Request, caller: Caller, name: str, digest_text: str) -> Digest | None:
+    async def _mount(
+        self, request: Request, caller: Caller, target: Location, digest_text: str
+    ) -> Digest | None:
         """Return the digest when it was mounted; None means that an ordinary session is to begin."""
         try:
             digest = parse_digest(digest_text)
@@ -152,7 +156,7 @@ class UploadHandlers:
         for source in candidates:
             if not self._access.is_allowed(caller, source, RepositoryAction.PULL):
                 continue
-            if await self._uploads.mount(caller.actor, name, digest, source):
+            if await self._uploads.mount(caller.actor, target, digest, source):
                 return digest
         return None
 

@@ -9,6 +9,7 @@ from homeport.auth.signing_keys import VERIFIES_AFTER_RETIREMENT
 from homeport.db.engine import Database
 from homeport.db.login_failures import delete_login_addresses_before, delete_login_failures_before
 from homeport.db.refresh_tokens import delete_refresh_tokens_expired_before
+from homeport.db.sessions import delete_sessions_expired_before
 from homeport.db.signing_keys import delete_keys_retired_before
 from homeport.rules.login_throttle import FORGET_AFTER, KNOWN_FOR
 
@@ -21,10 +22,11 @@ class Cleaned:
     login_addresses: int
     refresh_tokens: int
     signing_keys: int
+    sessions: int = 0
 
 
 async def delete_outlived(database: Database, now: datetime) -> Cleaned:
-    """Delete forgotten login failures, addresses not seen for long, expired refresh tokens and old keys.
+    """Delete forgotten login failures, addresses not seen for long, ended tokens and sessions, old keys.
 
     May be repeated at any time and by several processes.
     """
@@ -37,4 +39,5 @@ def _delete(connection: Connection, now: datetime) -> Cleaned:
         login_addresses=delete_login_addresses_before(connection, now - KNOWN_FOR),
         refresh_tokens=delete_refresh_tokens_expired_before(connection, now),
         signing_keys=delete_keys_retired_before(connection, now - VERIFIES_AFTER_RETIREMENT),
+        sessions=delete_sessions_expired_before(connection, now),
     )

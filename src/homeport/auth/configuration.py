@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -87,18 +87,11 @@ class Configuration:
     stored_names: frozenset[str] = field(default=frozenset(), compare=False)
 
 
-_DEFAULTS = Configuration()
+DEFAULTS = Configuration()
 DEFAULT_VALUES: Mapping[str, Any] = {
-    each.name: getattr(_DEFAULTS, each.name) for each in fields(Configuration) if each.name != "stored_names"
+    each.name: getattr(DEFAULTS, each.name) for each in fields(Configuration) if each.name != "stored_names"
 }
 SECRET_NAMES = frozenset(name for name, value in DEFAULT_VALUES.items() if isinstance(value, Secret))
-
-
-def read_configuration(connection: Connection, sealer: Sealer) -> Configuration:
-    """Return the configuration as it is stored, defaults for what was never set. Raises SealBrokenError."""
-    known = {name: stored for name, stored in read_settings(connection).items() if name in DEFAULT_VALUES}
-    values = {name: _load(name, stored, sealer) for name, stored in known.items()}
-    return Configuration(**values, stored_names=frozenset(known))
 
 
 def prepare_setting(name: str, value: str | bool | int, sealer: Sealer) -> StoredSetting:  # noqa: FBT001 - a value
@@ -119,18 +112,28 @@ def _purpose(name: str) -> str:
 
 
 class ConfigurationReader:
-    """Reads the configuration once per change of it; one per process."""
+    """Reads the configuration once per change of it; one per process.
 
-    def __init__(self, database: Database, sealer: Sealer) -> None:
+    `defaults` is what holds for settings that were never set.
+    """
+
+    def __init__(self, database: Database, sealer: Sealer, defaults: Configuration = DEFAULTS) -> None:
         self._database = database
         self._sealer = sealer
+        self._defaults = defaults
         self._version: int | None = None
-        self._configuration = _DEFAULTS
+        self._configuration = defaults
 
     async def read(self) -> Configuration:
         """Return the configuration of now; costs nothing while the database is unchanged."""
         version = await self._database.access_version()
         if version != self._version:
-            self._configuration = await self._database.read(read_configuration, self._sealer)
+            self._configuration = await self._database.read(self.load)
             self._version = version
         return self._configuration
+
+    def load(self, connection: Connection) -> Configuration:
+        """Return the configuration as the transaction sees it. Raises SealBrokenError."""
+        known = {name: stored for name, stored in read_settings(connection).items() if name in DEFAULT_VALUES}
+        values = {name: _load(name, stored, self._sealer) for name, stored in known.items()}
+        return replace(self._defaults, **values, stored_names=frozenset(known))

@@ -1,19 +1,25 @@
 """Browser sessions: a random cookie, kept by its hash, and a CSRF token beside it."""
 
 import secrets
-from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
 
 from homeport.auth.accounts import Account, Accounts
-from homeport.auth.clock import utc_now
+from homeport.auth.clock import Clock, utc_now
+from homeport.auth.configuration import ConfigurationReader
 from homeport.db.engine import Database
-from homeport.db.sessions import StoredSession, add_session, delete_session, find_session
+from homeport.db.sessions import (
+    StoredSession,
+    add_session,
+    delete_session,
+    find_session,
+    prolong_session,
+)
 from homeport.rules.permissions import AuthMethod, Principal
 
-SESSION_TTL = timedelta(hours=1)
-_RENEW_BELOW = timedelta(minutes=50)
+_MAX_COOKIE_LENGTH = 128
+_RENEW_EVERY = 6  # parts of a session's life; a write with each request would be too much
 _TOKEN_BYTES = 32
 
 
@@ -28,14 +34,20 @@ class Session:
 class Sessions:
     """Opens, finds and closes sessions.
 
-    A session ends an hour after its last use, at once when its account is deleted or gets another password.
+    A session ends when it was not used for the configured time (`session_timeout`), and at once when its
+    account is deleted or gets another password.
     """
 
     def __init__(
-        self, database: Database, accounts: Accounts, clock: Callable[[], datetime] = utc_now
+        self,
+        database: Database,
+        accounts: Accounts,
+        configuration: ConfigurationReader,
+        clock: Clock = utc_now,
     ) -> None:
         self._database = database
         self._accounts = accounts
+        self._configuration = configuration
         self._clock = clock
 
     async def open(self, account: Account, method: AuthMethod, client_address: str) -> tuple[str, str]:
@@ -48,15 +60,17 @@ class Sessions:
             password_fingerprint=account.password_fingerprint,
             auth_method=method.value,
             csrf_token=csrf_token,
-            client_address=client_address,
+            client_address=client_address[:64],
             created_at=now,
-            expires_at=now + SESSION_TTL,
+            expires_at=now + await self._ttl(),
         )
         await self._database.write(add_session, stored)
         return cookie, csrf_token
 
     async def find(self, cookie: str) -> Session | None:
         """Return the session of the cookie while it holds, and prolong it when it is used."""
+        if len(cookie) > _MAX_COOKIE_LENGTH:
+            return None
         now = self._clock()
         stored = await self._database.read(find_session, _hash(cookie))
         if stored is None or stored.expires_at <= now:
@@ -64,14 +78,18 @@ class Sessions:
         account = await self._accounts.find(stored.user_id)
         if account is None or account.password_fingerprint != stored.password_fingerprint:
             return None
-        if stored.expires_at - now < _RENEW_BELOW:
-            await self._database.write(add_session, stored.until(now + SESSION_TTL))
+        ttl = await self._ttl()
+        if stored.expires_at - now < ttl - ttl / _RENEW_EVERY:
+            await self._database.write(prolong_session, stored.token_hash, now + ttl)
         return Session(account.as_principal(AuthMethod.SESSION), stored.csrf_token)
 
-    async def close(self, cookie: str) -> None:
-        """End the session of the cookie, if there is one."""
-        await self._database.write(delete_session, _hash(cookie))
+    async def close(self, cookie: str) -> bool:
+        """End the session of the cookie; tells whether there was one."""
+        return await self._database.write(delete_session, _hash(cookie))
+
+    async def _ttl(self) -> timedelta:
+        return timedelta(minutes=(await self._configuration.read()).session_timeout)
 
 
 def _hash(cookie: str) -> str:
-    return sha256(cookie.encode()).hexdigest()
+    return sha256(cookie.encode("utf-8", "surrogatepass")).hexdigest()

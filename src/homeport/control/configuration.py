@@ -16,7 +16,6 @@ from homeport.auth.configuration import (
     Configuration,
     ConfigurationReader,
     prepare_setting,
-    read_configuration,
 )
 from homeport.auth.sealing import Sealer
 from homeport.control.errors import BadRequestError
@@ -70,7 +69,7 @@ class ConfigurationService:
             await self._database.write(self._store, actor, checked)
 
     def _store(self, connection: Connection, actor: Actor, checked: dict[str, SettingValue]) -> None:
-        old = read_configuration(connection, self._sealer)
+        old = self._reader.load(connection)
         changed = {name: value for name, value in checked.items() if _differs(old, name, value)}
         if not changed:
             return

@@ -74,6 +74,13 @@ def find_project_facts(connection: Connection, project_names: Iterable[str]) -> 
     return {row[1]: ProjectFacts(row[0], row[1], row[2]) for row in rows}
 
 
+def find_project_facts_by_id(connection: Connection, project_id: int) -> ProjectFacts | None:
+    """Return what permissions depend on in the project with that id, or None."""
+    found = select(project.c.id, project.c.name, project.c.is_public).where(project.c.id == project_id)
+    row = connection.execute(found).first()
+    return None if row is None else ProjectFacts(row[0], row[1], row[2])
+
+
 def ensure_project(connection: Connection, name: str, now: datetime, *, is_public: bool = False) -> int:
     """Return the project's id; one that does not exist is made with the given visibility and a quota."""
     found = select(project.c.id).where(project.c.name == name)

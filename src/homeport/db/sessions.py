@@ -1,11 +1,10 @@
 """Browser sessions."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from homeport.db.dialect import insert_or_replace
 from homeport.db.schema import session
 
 
@@ -22,17 +21,20 @@ class StoredSession:
     created_at: datetime
     expires_at: datetime
 
-    def until(self, expires_at: datetime) -> "StoredSession":
-        """Return the session with another end."""
-        return replace(self, expires_at=expires_at)
-
 
 _BY_HASH = select(*session.c).where(session.c.token_hash == bindparam("wanted"))
 
 
 def add_session(connection: Connection, stored: StoredSession) -> None:
-    """Store the session, or overwrite the one with the same hash."""
-    insert_or_replace(connection, session, asdict(stored))
+    """Store the session; its hash is new."""
+    connection.execute(insert(session), asdict(stored))
+
+
+def prolong_session(connection: Connection, token_hash: str, expires_at: datetime) -> None:
+    """Let the session end later; one that was closed meanwhile stays closed."""
+    connection.execute(
+        update(session).where(session.c.token_hash == token_hash).values(expires_at=expires_at)
+    )
 
 
 def find_session(connection: Connection, token_hash: str) -> StoredSession | None:
@@ -41,9 +43,9 @@ def find_session(connection: Connection, token_hash: str) -> StoredSession | Non
     return None if row is None else StoredSession(*row)
 
 
-def delete_session(connection: Connection, token_hash: str) -> None:
-    """Delete the session with that hash, if there is one."""
-    connection.execute(delete(session).where(session.c.token_hash == token_hash))
+def delete_session(connection: Connection, token_hash: str) -> bool:
+    """Delete the session with that hash; tells whether there was one."""
+    return connection.execute(delete(session).where(session.c.token_hash == token_hash)).rowcount > 0
 
 
 def delete_sessions_expired_before(connection: Connection, moment: datetime) -> int:

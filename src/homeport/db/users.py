@@ -1,12 +1,14 @@
 """User accounts."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, delete, exists, select, update
+from sqlalchemy import Connection, bindparam, delete, exists, func, select, update
 
-from homeport.db.dialect import insert_or_keep
+from homeport.db.dialect import insert_or_keep, locked
+from homeport.db.filtering import fetch_page
 from homeport.db.schema import refresh_token, user_account
+from homeport.rules.listing import ListQuery
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,3 +102,126 @@ def delete_user(connection: Connection, user_id: int) -> bool:
     """Delete the user with everything that lets it sign in; tells whether it was there."""
     result = connection.execute(delete(user_account).where(user_account.c.id == user_id))
     return result.rowcount > 0
+
+
+@dataclass(frozen=True, slots=True)
+class UserProfile:
+    """What a user tells of itself."""
+
+    email: str
+    realname: str
+    comment: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserDetails:
+    """A user account as administrators see it."""
+
+    id: int
+    username: str
+    email: str
+    realname: str
+    comment: str
+    is_sysadmin: bool
+    source: str
+    external_id: str | None
+    created_at: datetime
+    updated_at: datetime
+    sealed_cli_secret: bytes | None = field(repr=False)
+
+    @property
+    def profile(self) -> UserProfile:
+        """What the user tells of itself."""
+        return UserProfile(self.email, self.realname, self.comment)
+
+
+_DETAILS = (
+    user_account.c.id,
+    user_account.c.username,
+    user_account.c.email,
+    user_account.c.realname,
+    user_account.c.comment,
+    user_account.c.is_sysadmin,
+    user_account.c.source,
+    user_account.c.external_id,
+    user_account.c.created_at,
+    user_account.c.updated_at,
+    user_account.c.sealed_cli_secret,
+)
+_LISTED_BY = {
+    "user_id": user_account.c.id,
+    "username": user_account.c.username,
+    "email": user_account.c.email,
+    "realname": user_account.c.realname,
+    "comment": user_account.c.comment,
+    "sysadmin_flag": user_account.c.is_sysadmin,
+    "creation_time": user_account.c.created_at,
+    "update_time": user_account.c.updated_at,
+}
+
+
+def list_users(connection: Connection, query: ListQuery) -> tuple[list[UserDetails], int]:
+    """Return the users of the query's page and how many there are on all. Raises QueryInvalidError."""
+    rows, total = fetch_page(connection, select(*_DETAILS), query, _LISTED_BY, user_account.c.id.asc())
+    return [UserDetails(*row) for row in rows], total
+
+
+def search_users(connection: Connection, part: str, query: ListQuery) -> tuple[list[tuple[int, str]], int]:
+    """Return id and name of the users whose names contain the part, the query's page, and how many match."""
+    statement = select(user_account.c.id, user_account.c.username).where(
+        user_account.c.username.icontains(part, autoescape=True)
+    )
+    rows, total = fetch_page(connection, statement, query, _LISTED_BY, user_account.c.username.asc())
+    return [(row[0], row[1]) for row in rows], total
+
+
+def find_user_details(connection: Connection, user_id: int) -> UserDetails | None:
+    """Return the user with that id, or None."""
+    row = connection.execute(select(*_DETAILS).where(user_account.c.id == user_id)).first()
+    return None if row is None else UserDetails(*row)
+
+
+def lock_sysadmins(connection: Connection) -> frozenset[int]:
+    """Return the ids of the system administrators; none is added or taken until the transaction ends."""
+    statement = select(user_account.c.id).where(user_account.c.is_sysadmin)
+    return frozenset(connection.execute(locked(connection, statement)).scalars())
+
+
+def has_email(connection: Connection, email: str, *, besides: int | None = None) -> bool:
+    """Tell whether a user has the address, whatever its case; `besides` is a user not to look at."""
+    statement = select(user_account.c.id).where(func.lower(user_account.c.email) == email.lower()).limit(2)
+    return any(user_id != besides for user_id in connection.execute(statement).scalars())
+
+
+def insert_user(
+    connection: Connection, username: str, password_hash: str, profile: UserProfile, now: datetime
+) -> int | None:
+    """Make an ordinary user and return its id; None, and nothing changed, when the name is taken."""
+    if not add_user(connection, username, password_hash, now, is_sysadmin=False):
+        return None
+    made = find_user(connection, username)
+    if made is None:
+        raise LookupError(username)
+    update_profile(connection, made.id, profile, now)
+    return made.id
+
+
+def update_profile(connection: Connection, user_id: int, profile: UserProfile, now: datetime) -> None:
+    """Store what the user tells of itself."""
+    statement = update(user_account).where(user_account.c.id == user_id)
+    connection.execute(statement.values(**asdict(profile), updated_at=now))
+
+
+def set_sysadmin(connection: Connection, user_id: int, now: datetime, *, is_sysadmin: bool) -> None:
+    """Make the user a system administrator, or an ordinary one."""
+    statement = update(user_account).where(user_account.c.id == user_id)
+    connection.execute(statement.values(is_sysadmin=is_sysadmin, updated_at=now))
+
+
+def store_cli_secret(
+    connection: Connection, user_id: int, secret_hash: str, sealed_secret: bytes, now: datetime
+) -> bool:
+    """Store the secret that the user's programs sign in with; False when there is no such user."""
+    statement = update(user_account).where(user_account.c.id == user_id)
+    values = {"cli_secret_hash": secret_hash, "sealed_cli_secret": sealed_secret, "updated_at": now}
+    return connection.execute(statement.values(**values)).rowcount > 0

@@ -254,3 +254,12 @@ AUDITOR_PROJECT_PERMISSIONS = _permissions(
 )
 
 ALL_PROJECT_PERMISSIONS = ROLE_PERMISSIONS[ProjectRole.PROJECT_ADMIN]
+
+# all that can be asked about, for lists of what an account may do
+KNOWN_PROJECT_PERMISSIONS = frozenset().union(*ROLE_PERMISSIONS.values())
+KNOWN_SYSTEM_PERMISSIONS = (
+    ROBOT_SYSTEM_PERMISSIONS
+    | ROBOT_SYSTEM_EXTRA_PERMISSIONS
+    | AUDITOR_SYSTEM_PERMISSIONS
+    | _permissions({"configuration": "read update", "ldap-user": "create list"})
+)

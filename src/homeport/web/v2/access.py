@@ -1,6 +1,7 @@
 """Who calls, and may they? Authentication, challenges and denials under /v2."""
 
 from homeport.auth.authentication import Authentication, Authenticator
+from homeport.auth.configuration import ConfigurationReader
 from homeport.auth.errors import AuthenticationError
 from homeport.db.actor import Actor, Target
 from homeport.db.repositories import Location
@@ -53,17 +54,25 @@ class Caller:
 class Access:
     """Decides on requests by what the account may do now and what its token was issued for."""
 
-    def __init__(self, authenticator: Authenticator, forwarding: Forwarding, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        forwarding: Forwarding,
+        recorder: Recorder,
+        configuration: ConfigurationReader,
+    ) -> None:
         self._authenticator = authenticator
         self._forwarding = forwarding
         self._recorder = recorder
+        self._configuration = configuration
 
     async def require(self, request: Request, location: Location, action: RepositoryAction) -> Caller:
         """Return the caller when it may do this to the repository.
 
         Raises ChallengeError when other credentials or another token could help, and an OciError DENIED
         when the account may never do it; a private repository looks to strangers like one that does not
-        exist. Names without a project are refused here, the same to everybody.
+        exist. Names without a project are refused here, the same to everybody, and in read-only mode all
+        that would change something.
         """
         header = request.headers.get(b"authorization")
         authentication = self._authenticator.authenticate_cached(header, request.access_version)
@@ -73,6 +82,12 @@ class Access:
         if self.is_allowed(caller, location, action):
             if "/" not in location.repository_name:
                 raise _nameless(location.repository_name, action)
+            if action is not RepositoryAction.PULL and (await self._configuration.read()).read_only:
+                raise OciError(
+                    OciErrorCode.UNSUPPORTED,
+                    "the registry is in read-only mode",
+                    hint="try again when the administrator has turned it off",
+                )
             return caller
         await self._refuse(caller, location, action)
         raise AssertionError  # _refuse always raises

@@ -23,8 +23,12 @@ class TransientError(RemoteError):
     """
 
     def __init__(self, message: str, *, hint: str = "", retry_after_s: float | None = None) -> None:
-        super().__init__(message, hint=hint or "try again; the copy goes on where it stopped")
+        super().__init__(message, hint=hint or "try again; what has arrived is skipped")
         self.retry_after_s = retry_after_s
+
+
+class UnreachableError(TransientError):
+    """No connection could be made."""
 
 
 class CertificateError(RemoteError):

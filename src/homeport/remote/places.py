@@ -44,14 +44,14 @@ class Registries:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    async def repository(self, image: ImageReference) -> RegistryRepository:
+    async def repository(self, image: ImageReference, *, for_writing: bool = False) -> RegistryRepository:
         """Return the repository of the image; nothing is sent yet."""
         registry = self._open.get(image.registry)
         if registry is None:
             registry = Registry(image.registry, self._finder(image.registry), self._options.registry)
             await self._stack.enter_async_context(registry)
             self._open[image.registry] = registry
-        return RegistryRepository(registry, image.repository)
+        return RegistryRepository(registry, image.repository, for_writing=for_writing)
 
     def _finder(self, registry: str) -> FindCredentials:
         async def find(repository: str) -> Credentials | None:
@@ -105,7 +105,8 @@ async def open_destination(
         case RegistryLocation(image):
             has_name = image.tag is not None or image.digest is not None
             tag = image.tag if has_name else DEFAULT_TAG
-            yield OpenDestination(await registries.repository(image), tag, image.digest)
+            repository = await registries.repository(image, for_writing=True)
+            yield OpenDestination(repository, tag, image.digest)
         case LayoutLocation(directory, name, digest):
             yield OpenDestination(await open_layout(directory, for_writing=True), name, digest)
         case ArchiveLocation(file, name):

@@ -21,6 +21,7 @@ from homeport.remote.errors import (
     RemoteError,
     TlsError,
     TransientError,
+    UnreachableError,
 )
 from homeport.remote.reach import Reach, is_loopback, reach_of
 from homeport.remote.retry import TRANSIENT_STATUSES, RetryPolicy, retrying
@@ -29,6 +30,7 @@ from homeport.remote.transport import Answer, Request, Timeouts, Transport, tran
 
 DOCKER_HUB_HOST = "registry-1.docker.io"
 PROBE_TIMEOUT_S = 10.0
+MAX_UNREACHED = 3
 
 _UNAUTHORIZED = 401
 
@@ -53,6 +55,7 @@ class Registry:
         self._authorizer = Authorizer(self.transport, find_credentials, options.retry)
         self._base: URL | None = None
         self._connecting = asyncio.Lock()
+        self._unreached = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -155,7 +158,13 @@ class Registry:
         self._base = base.origin()
 
     async def _probe(self, request: Request) -> Answer:
-        answer = await self.transport.call(request)
+        try:
+            answer = await self.transport.call(request)
+        except UnreachableError as error:
+            self._unreached += 1
+            if self._unreached < MAX_UNREACHED:
+                raise
+            raise RemoteError(str(error), hint=error.hint) from error
         if answer.status in TRANSIENT_STATUSES:
             raise transient_answer(self.name, answer.status, answer.headers)
         return answer

@@ -34,11 +34,15 @@ _OK, _CREATED, _PARTIAL, _NOT_FOUND, _PRECONDITION_FAILED = 200, 201, 206, 404, 
 
 
 class RegistryRepository:
-    """One repository of a registry; the registry is closed by its owner."""
+    """One repository of a registry; the registry is closed by its owner.
 
-    def __init__(self, registry: Registry, name: str) -> None:
+    One that is opened for writing asks for a single token that allows both.
+    """
+
+    def __init__(self, registry: Registry, name: str, *, for_writing: bool = False) -> None:
         self.registry = registry
         self.name = name
+        self._reading = push_access(name) if for_writing else pull_access(name)
         self._fallback_lock = asyncio.Lock()
 
     @property
@@ -50,7 +54,7 @@ class RegistryRepository:
         """Return the manifest; see ImageSource."""
         url = await self.registry.url(f"/v2/{self.name}/manifests/{reference}")
         request = Request("GET", url, {"Accept": ACCEPT_MANIFESTS}, limit_bytes=MAX_MANIFEST_BYTES)
-        answer = await self.registry.call(request, pull_access(self.name))
+        answer = await self.registry.call(request, self._reading)
         if answer.status != _OK:
             raise answer_error(self.registry.name, self._manifest(reference), answer.status, answer.body)
         expected = reference if isinstance(reference, Digest) else _header_digest(answer.headers)
@@ -61,7 +65,7 @@ class RegistryRepository:
         """Return the digest of the manifest, None when it is not there; see ImageDestination."""
         url = await self.registry.url(f"/v2/{self.name}/manifests/{reference}")
         request = Request("HEAD", url, {"Accept": ACCEPT_MANIFESTS})
-        answer = await self.registry.call(request, pull_access(self.name))
+        answer = await self.registry.call(request, self._reading)
         if answer.status == _NOT_FOUND:
             return None
         if answer.status != _OK:
@@ -74,7 +78,7 @@ class RegistryRepository:
     async def has_blob(self, descriptor: Descriptor) -> bool:
         """Tell whether the repository has the blob; see ImageDestination."""
         url = await self.registry.url(self._blob_path(descriptor.digest))
-        answer = await self.registry.call(Request("HEAD", url), push_access(self.name))
+        answer = await self.registry.call(Request("HEAD", url), self._reading)
         if answer.status == _NOT_FOUND:
             return False
         if answer.status != _OK:
@@ -108,7 +112,7 @@ class RegistryRepository:
             headers["If-Match"] = guard.etag
         request = Request("GET", await self.registry.url(self._blob_path(descriptor.digest)), headers)
         arrived = position
-        async with self.registry.open(request, pull_access(self.name)) as response:
+        async with self.registry.open(request, self._reading) as response:
             if response.status == _PRECONDITION_FAILED and guard.etag:
                 guard.etag = ""
                 raise TransientError(f"{self.registry.name} changed its ETag of {descriptor.digest}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import os
 import ssl
 import urllib.request
 from collections.abc import AsyncIterator, Mapping
@@ -14,7 +15,14 @@ from multidict import CIMultiDictProxy
 from yarl import URL
 
 from homeport import __version__
-from homeport.remote.errors import CertificateError, ProtocolError, RemoteError, TlsError, TransientError
+from homeport.remote.errors import (
+    CertificateError,
+    ProtocolError,
+    RemoteError,
+    TlsError,
+    TransientError,
+    UnreachableError,
+)
 from homeport.remote.reach import AddressRefusedError, GuardedResolver, Reach, parse_address
 from homeport.remote.retry import parse_retry_after
 from homeport.remote.tls import TlsContexts
@@ -256,18 +264,26 @@ def _explain_connect(
                 f"{host} does not speak TLS as expected: {_reason(error.os_error)}",
                 hint="use --insecure when it serves plain HTTP",
             )
+        case _ if isinstance(error.os_error, AddressRefusedError):
+            return ProtocolError(f"the registry led to {host}, which has no public address")
         case aiohttp.ClientConnectorDNSError():
-            return TransientError(
-                f"the name {host} cannot be resolved", hint="check the name of the registry"
-            )
+            text, hint = f"the name {host} cannot be resolved", "check the name of the registry"
         case aiohttp.ClientProxyConnectionError():
-            return TransientError(f"the proxy for {host} cannot be reached", hint="check https_proxy")
-    if isinstance(error.os_error, AddressRefusedError):
-        return ProtocolError(f"the registry led to {host}, which has no public address")
-    return TransientError(f"{host} cannot be reached: {_reason(error.os_error)}")
+            text, hint = f"the proxy for {host} cannot be reached", "check https_proxy"
+        case _:
+            text, hint = f"{host} cannot be reached: {_reason(error.os_error)}", ""
+    return UnreachableError(text, hint=hint)
 
 
 def _reason(error: Any) -> str:
+    code = getattr(error, "errno", None)
+    if (
+        isinstance(error, OSError)
+        and not isinstance(error, ssl.SSLError)
+        and isinstance(code, int)
+        and code > 0
+    ):
+        return os.strerror(code)
     text = getattr(error, "verify_message", None) or getattr(error, "strerror", None) or str(error)
     return str(text)[:200]
 

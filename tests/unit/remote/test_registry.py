@@ -9,7 +9,7 @@ from tests.unit.remote.hostile import HostileRegistry, answer
 
 from homeport.auth.authority import ensure_authority, issue_server_certificate
 from homeport.oci.reference import ImageReference
-from homeport.remote.errors import CertificateError, ProtocolError, TransientError
+from homeport.remote.errors import CertificateError, ProtocolError, RemoteError
 from homeport.remote.places import PlaceOptions, Registries
 from homeport.remote.registry import DOCKER_HUB_HOST, Registry, RegistryOptions
 from homeport.remote.tls import TlsContexts, TlsOptions
@@ -108,5 +108,5 @@ async def test_registry_that_starts_late_is_waited_for(hostile: HostileRegistry)
 
 async def test_registry_that_is_not_there_is_an_error() -> None:
     absent = HostileRegistry(url="http://127.0.0.1:1")
-    with pytest.raises(TransientError, match="cannot be reached"):
+    with pytest.raises(RemoteError, match="cannot be reached"):
         await fetch(absent, TlsOptions())

@@ -29,7 +29,7 @@ def fetch_page(
     statement: Select[Any],
     query: ListQuery,
     columns: Columns,
-    default: ColumnElement[Any],
+    *default: ColumnElement[Any],
 ) -> tuple[list[Any], int]:
     """Return the rows of the query's page, sorted, and how many there are on all pages."""
     matching = filtered(statement, query, columns)
@@ -44,7 +44,7 @@ def fetch_page(
             )
         matching = matching.order_by(column.desc() if order.is_descending else column.asc())
     rows = connection.execute(
-        matching.order_by(default).limit(query.page_size).offset(query.offset)
+        matching.order_by(*default).limit(query.page_size).offset(query.offset)
     ).fetchall()
     return list(rows), total
 

@@ -4,14 +4,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, exists, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    exists,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from homeport.db.dialect import insert_or_keep
+from homeport.db.filtering import Columns, fetch_page
 from homeport.db.quotas import add_quota
 from homeport.db.schema import manifest, project, quota, repository
 from homeport.oci.errors import OciError, OciErrorCode
+from homeport.rules.listing import ListQuery
 from homeport.rules.permissions import ProjectFacts
 from homeport.rules.quota import UNLIMITED
+from homeport.rules.visibility import RepositoryScope
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,3 +187,88 @@ def list_repositories(
             or_(project.c.is_public, project.c.id.in_(sorted(visibility.project_ids)))
         )
     return [(row[0], ProjectFacts(row[1], row[2], row[3])) for row in connection.execute(statement)]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRepository:
+    """A repository as the lists of the control plane show it."""
+
+    id: int
+    project_id: int
+    name: str
+    description: str
+    pull_count: int
+    created_at: datetime
+    updated_at: datetime | None
+
+
+_STORED = (
+    repository.c.id,
+    repository.c.project_id,
+    repository.c.name,
+    repository.c.description,
+    repository.c.pull_count,
+    repository.c.created_at,
+    repository.c.updated_at,
+)
+_COLUMNS: Columns = {
+    "id": repository.c.id,
+    "repository_id": repository.c.id,
+    "project_id": repository.c.project_id,
+    "name": repository.c.name,
+    "description": repository.c.description,
+    "pull_count": repository.c.pull_count,
+    "creation_time": repository.c.created_at,
+    "update_time": repository.c.updated_at,
+}
+
+
+def within(scope: RepositoryScope) -> ColumnElement[bool]:
+    """Return the condition on `repository` joined with `project` that holds in the scope."""
+    reach: list[ColumnElement[bool]] = []
+    if scope.in_public:
+        reach.append(project.c.is_public)
+    if scope.projects:
+        reach.append(project.c.id.in_(sorted(scope.projects)))
+    reach.extend(
+        and_(project.c.id == project_id, repository.c.name.regexp_match(expression))
+        for project_id, expression in scope.patterns
+    )
+    outside = project.c.id.not_in(sorted(scope.except_in)) if scope.except_in else true()
+    if scope.everywhere:
+        reach.append(outside)
+    reach.extend(
+        and_(outside, repository.c.name.regexp_match(expression)) for expression in scope.patterns_everywhere
+    )
+    return or_(*reach) if reach else project.c.id < 0
+
+
+def page_of_repositories(
+    connection: Connection, scope: RepositoryScope, project_id: int | None, query: ListQuery
+) -> tuple[list[StoredRepository], int]:
+    """Return a page of the repositories in the scope, of one project or of all, and how many there are.
+
+    Raises QueryInvalidError.
+    """
+    statement = select(*_STORED).join(project, project.c.id == repository.c.project_id)
+    if project_id is not None:
+        statement = statement.where(repository.c.project_id == project_id)
+    statement = statement.where(within(scope))
+    order = (repository.c.created_at.desc(), repository.c.id.desc())
+    rows, total = fetch_page(connection, statement, query, _COLUMNS, *order)
+    return [StoredRepository(*row) for row in rows], total
+
+
+def find_repository(connection: Connection, repository_name: str) -> StoredRepository | None:
+    """Return the repository of this name, or None."""
+    row = connection.execute(select(*_STORED).where(repository.c.name == repository_name)).first()
+    return None if row is None else StoredRepository(*row)
+
+
+def set_description(connection: Connection, repository_id: int, description: str, now: datetime) -> None:
+    """Replace the description."""
+    connection.execute(
+        update(repository)
+        .where(repository.c.id == repository_id)
+        .values(description=description, updated_at=now)
+    )

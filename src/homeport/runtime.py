@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -131,6 +132,7 @@ class Supervisor:
     def run(self) -> None:
         """Return when everything has ended. Raises StartError when a program does not come up."""
         wake, waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        lifeline = os.pipe2(os.O_CLOEXEC)
         signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask_to_stop)
@@ -138,7 +140,7 @@ class Supervisor:
         gc.freeze()
         try:
             while not self._is_stopping:
-                self._start_due()
+                self._start_due(lifeline)
                 self._wait(wake)
                 self._bury_dead()
         finally:
@@ -148,12 +150,12 @@ class Supervisor:
     def _ask_to_stop(self, _number: int, _frame: object) -> None:
         self._is_stopping = True
 
-    def _start_due(self) -> None:
+    def _start_due(self, lifeline: tuple[int, int]) -> None:
         now = time.monotonic()
         for child in self._children:
             if child.process is None and child.start_at <= now:
                 child.process = multiprocessing.get_context("fork").Process(
-                    target=_enter_child, args=(child.program, os.getpid()), name=child.program.name
+                    target=_enter_child, args=(child.program, os.getpid(), lifeline), name=child.program.name
                 )
                 child.process.start()
                 child.started_at = now
@@ -210,18 +212,30 @@ class Supervisor:
                     process.join()
 
 
-def _enter_child(program: Program, parent: int) -> None:
+def _enter_child(program: Program, parent: int, lifeline: tuple[int, int]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     if os.getppid() != parent:
         sys.exit(0)
+    end, parents_end = lifeline
+    os.close(parents_end)
+    threading.Thread(target=_outlive, args=(end, program.grace_s), name="lifeline", daemon=True).start()
     try:
         program.run()
     except HomeportError as error:
         log.error("process_failed", program=program.name, error=str(error), hint=error.hint)  # noqa: TRY400 - the sentence says it all
         sys.exit(1)
+
+
+def _outlive(lifeline: int, grace_s: float) -> None:
+    """End this process when its parent has been gone for the grace period, as the parent would have."""
+    # Nobody writes to it: the read ends when the parent, who alone has the other end, is gone.
+    os.read(lifeline, 1)
+    time.sleep(grace_s)
+    log.warning("process_killed", pid=os.getpid(), after_s=grace_s)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def is_listening(host: str, port: int) -> bool:

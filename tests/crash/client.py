@@ -243,9 +243,11 @@ class Client:
         """Look at the names and compare them with what may be seen."""
         self._world.settle({key: await self.look(key) for key in keys})
 
-    async def settle_uploads(self, *, resumes: Callable[[Session], bool]) -> None:
+    async def settle_uploads(self, *, resumes: Callable[[Session], bool], repository: str = "") -> None:
         """Go on with every upload that was cut off, or give it up; none may lack what was acknowledged."""
         for session in list(self._world.sessions.values()):
+            if repository not in {"", session.repository}:
+                continue
             received = await self.received_bytes(session)
             if received is None:
                 assert session.is_ending, f"the server has forgotten {session.location}"

@@ -1,7 +1,7 @@
-"""Killed between any two steps of taking in the pull journals, the jobs process loses no pull and doubles none.
+"""Killed between any two steps of taking in the pull journals, the jobs process loses no pull, doubles none.
 
-Each round pulls, kills the worker that answered, so that its journal is finished, and kills the jobs process one
-step later than in the round before, until it has no more steps to take.
+Each round pulls, kills the worker that answered, so that its journal is finished, and kills the jobs process
+one step later than in the round before, until it has no more steps to take.
 """
 
 import asyncio
@@ -11,7 +11,6 @@ import time
 from itertools import count
 
 import pytest
-
 from tests.crash.client import Client, make_image
 from tests.crash.conftest import NewHouse
 from tests.crash.house import House

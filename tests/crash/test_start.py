@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-
 from tests.crash.house import House
 from tests.crash.kill_switch import EVERYBODY, Victim
 

@@ -82,7 +82,7 @@ class World:
         (value,) = self.possible(key)
         return value
 
-    def keys(self) -> list[Key]:
+    def all_keys(self) -> list[Key]:
         """Return every name that was ever written to."""
         return list(self._possible)
 

@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 
 import structlog
+from sqlalchemy import Connection
 
-from homeport.db.audit import forget_journal, journal_offset, take_in
+from homeport.db.audit import AuditRecord, forget_journal, journal_offset, take_in
 from homeport.db.engine import Database
+from homeport.db.pulls import count_pulls
 from homeport.registry.journal import SUFFIX, parse_lines, sync_directory
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -61,7 +63,7 @@ async def _drain(database: Database, path: Path) -> int:
                 break
             records = list(parse_lines(content[:end]))
             offset += end
-            await database.write(take_in, path.name, records, offset)
+            await database.write(_take_in, path.name, records, offset)
             count += len(records)
         if is_finished:
             path.unlink()
@@ -71,6 +73,12 @@ async def _drain(database: Database, path: Path) -> int:
     finally:
         os.close(descriptor)
     return count
+
+
+def _take_in(connection: Connection, journal: str, records: list[AuditRecord], offset_bytes: int) -> None:
+    # repositories before the audit table, as pushes do, so that neither waits for the other
+    count_pulls(connection, records)
+    take_in(connection, journal, records, offset_bytes)
 
 
 def _is_locked(descriptor: int) -> bool:

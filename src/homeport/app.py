@@ -33,6 +33,7 @@ from homeport.auth.token_service import TokenService
 from homeport.blobs.directory import DirectoryStore
 from homeport.blobs.store import BlobStore
 from homeport.config import Settings
+from homeport.control.browser_login import BrowserLogin
 from homeport.db.actor import Actor, Target
 from homeport.db.audit import AuditFilter, AuditRecord, list_records
 from homeport.db.engine import Database, open_database
@@ -246,6 +247,7 @@ def build_site(settings: Settings, resources: Resources) -> Site:
         callers=Callers(authenticator, sessions, forwarding, recorder),
         sessions=sessions,
         login=login,
+        browser_login=BrowserLogin(database, login, sessions),
         forwarding=forwarding,
         recorder=recorder,
         passwords=passwords,

@@ -159,6 +159,9 @@ _LISTED_BY = {
     "update_time": user_account.c.updated_at,
 }
 
+# all that users may learn of one another
+_SEARCHED_BY = {"user_id": user_account.c.id, "username": user_account.c.username}
+
 
 def list_users(connection: Connection, query: ListQuery) -> tuple[list[UserDetails], int]:
     """Return the users of the query's page and how many there are on all. Raises QueryInvalidError."""
@@ -171,7 +174,7 @@ def search_users(connection: Connection, part: str, query: ListQuery) -> tuple[l
     statement = select(user_account.c.id, user_account.c.username).where(
         user_account.c.username.icontains(part, autoescape=True)
     )
-    rows, total = fetch_page(connection, statement, query, _LISTED_BY, user_account.c.username.asc())
+    rows, total = fetch_page(connection, statement, query, _SEARCHED_BY, user_account.c.username.asc())
     return [(row[0], row[1]) for row in rows], total
 
 

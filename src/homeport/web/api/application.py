@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from homeport.errors import HomeportError
 from homeport.web.api.callers import CSRF_HEADER, request_id_of
-from homeport.web.api.conventions import answer_error, answer_http_error, answer_invalid
+from homeport.web.api.conventions import ApiResponse, answer_error, answer_http_error, answer_invalid
+from homeport.web.api.read_only import require_writable
 from homeport.web.api.services import Services
 
 PREFIX = "/api/v2.0"
@@ -18,10 +19,15 @@ Next = Callable[[Request], Awaitable[Response]]
 
 def build_api(services: Services) -> FastAPI:
     """Return the application; its routers stand below PREFIX."""
-    from homeport.web.api.routers import routers
+    from homeport.web.api.routers import root_routers, routers
 
     api = FastAPI(
-        title="Homeport", version="2.0", docs_url=None, redoc_url=None, openapi_url=f"{PREFIX}/openapi.json"
+        title="Homeport",
+        version="2.0",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=f"{PREFIX}/openapi.json",
+        default_response_class=ApiResponse,
     )
     api.state.services = services
     api.add_exception_handler(HomeportError, answer_error)
@@ -38,6 +44,9 @@ def build_api(services: Services) -> FastAPI:
             response.headers[CSRF_HEADER] = csrf_token
         return response
 
+    writable = [Depends(require_writable)]
+    for router in root_routers():
+        api.include_router(router, dependencies=writable)
     for router in routers():
-        api.include_router(router, prefix=PREFIX)
+        api.include_router(router, prefix=PREFIX, dependencies=writable)
     return api

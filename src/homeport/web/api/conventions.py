@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
+import orjson
 import structlog
 from fastapi import Depends, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -139,6 +140,27 @@ def set_page_headers(request: Request, response: Response, query: ListQuery, tot
         response.headers["link"] = " , ".join(links)
 
 
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list that was asked for, and where its total goes."""
+
+    query: ListQuery
+    request: Request
+    response: Response
+
+    def set_total(self, total: int) -> None:
+        """Set X-Total-Count and Link, for a list with that many entries on all pages."""
+        set_page_headers(self.request, self.response, self.query, total)
+
+
+def get_listing(request: Request, response: Response, query: ListParameter) -> Listing:
+    """Return the list that was asked for."""
+    return Listing(query, request, response)
+
+
+ListingParameter = Annotated[Listing, Depends(get_listing)]
+
+
 def _page_url(request: Request, query: ListQuery, page: int) -> str:
     kept = [
         (key, value)
@@ -151,6 +173,19 @@ def _page_url(request: Request, query: ListQuery, page: int) -> str:
 def set_location(request: Request, response: Response, tail: object) -> None:
     """Set the Location of what was made, below the path of the request."""
     response.headers["location"] = f"{quote(request.url.path.rstrip('/'))}/{quote(str(tail), safe='')}"
+
+
+class ApiResponse(Response):
+    """An answer in JSON, or without any body when there is nothing to say, as Harbor gives it."""
+
+    media_type: str | None = "application/json"
+
+    def render(self, content: Any) -> bytes:
+        """Return the body."""
+        if content is None:
+            self.media_type = None
+            return b""
+        return orjson.dumps(content)
 
 
 def error_body(code: str, message: str) -> dict[str, Any]:

@@ -11,7 +11,10 @@ from homeport.web.api.conventions import CallerParameter
 from homeport.web.api.operations import OPERATIONS, Operation
 
 # modules of homeport.web.api with a `router`; more specific paths come first
-_MODULES: tuple[str, ...] = ("network",)
+_MODULES: tuple[str, ...] = ("network", "users", "usergroups", "configurations", "systeminfo")
+
+# modules whose paths are complete, beside the API
+_ROOT_MODULES: tuple[str, ...] = ("session",)
 
 _PARAMETER = re.compile(r"\{[^}]*\}")
 
@@ -20,6 +23,11 @@ def routers() -> list[APIRouter]:
     """Return every router, the last one for what is not built."""
     built: list[APIRouter] = [import_module(f"homeport.web.api.{name}").router for name in _MODULES]
     return [*built, _unbuilt_router(unbuilt_operations(built))]
+
+
+def root_routers() -> list[APIRouter]:
+    """Return the routers whose paths are complete."""
+    return [import_module(f"homeport.web.api.{name}").router for name in _ROOT_MODULES]
 
 
 def unbuilt_operations(built: list[APIRouter]) -> list[Operation]:

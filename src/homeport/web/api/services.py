@@ -10,6 +10,7 @@ from homeport.auth.sealing import Sealer
 from homeport.auth.sessions import Sessions
 from homeport.auth.signing_keys import SigningKeys
 from homeport.blobs.store import BlobStore
+from homeport.control.browser_login import BrowserLogin
 from homeport.db.engine import Database
 from homeport.registry.delete import Deleter
 from homeport.registry.pull import Puller
@@ -38,6 +39,7 @@ class Services:
     callers: Callers
     sessions: Sessions
     login: PasswordLogin
+    browser_login: BrowserLogin
     forwarding: Forwarding
     recorder: Recorder
     passwords: Passwords

@@ -1,5 +1,7 @@
+import contextlib
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -344,3 +346,20 @@ def test_copy_writes_archives_with_a_name_for_docker(
         index = json.load(archive.extractfile("index.json"))  # type: ignore[arg-type]
     assert [entry["RepoTags"] for entry in saved] == [[target]]
     assert [entry["mediaType"] for entry in index["manifests"]] == [INDEX_TYPE]
+
+
+def test_copy_shows_bars_on_a_terminal(copier: Copier, small_images: ImageSet, tmp_path: Path) -> None:
+    near, far = pty.openpty()
+    source, target = f"oci:{small_images.nginx}:1.22", f"oci:{tmp_path}/new:a"
+    command = [sys.executable, "-m", "homeport", "copy", source, target]
+    environment = clean_environment(copier.home, TERM="xterm", COLUMNS="100")
+    with subprocess.Popen(command, env=environment, stdout=far, stderr=far) as process:
+        os.close(far)
+        shown = b""
+        with contextlib.suppress(OSError):
+            while chunk := os.read(near, 65536):
+                shown += chunk
+    os.close(near)
+    assert process.returncode == 0
+    assert b" total " in shown
+    assert f"Copied {source}".encode() in shown

@@ -57,6 +57,14 @@ class _Token:
     renew_at: float
 
 
+@dataclass(slots=True)
+class _Slot:
+    """A token, and the lock under which it is fetched so that all who wait get the same."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    token: _Token | None = None
+
+
 class Authorizer:
     """The Authorization headers for one registry; nothing is sent before the registry asks for it."""
 
@@ -67,8 +75,7 @@ class Authorizer:
         self._base = URL()
         self._challenge: Challenge | None = None
         self._credentials: dict[str, Credentials | None] = {}
-        self._tokens: dict[Access, _Token] = {}
-        self._locks: dict[Access, asyncio.Lock] = {}
+        self._tokens: dict[Access, _Slot] = {}
 
     def learn(self, base: URL, challenges: Iterable[Challenge]) -> Challenge | None:
         """Note how the registry at this URL wants to be asked: Bearer before Basic. Returns the choice."""
@@ -94,20 +101,25 @@ class Authorizer:
         if challenge.scheme == "basic":
             credentials = await self._credentials_for(access.repository)
             return credentials.basic() if credentials is not None and credentials.username else None
-        async with self._locks.setdefault(access, asyncio.Lock()):
-            token = self._tokens.get(access)
-            if token is None or time.monotonic() >= token.renew_at:
-                if len(self._tokens) >= MAX_TOKENS:
-                    self._tokens.pop(next(iter(self._tokens)))
-                token = await self._fetch(challenge, access)
-                self._tokens[access] = token
-            return token.header
+        slot = self._slot(access)
+        async with slot.lock:
+            if slot.token is None or time.monotonic() >= slot.token.renew_at:
+                slot.token = await self._fetch(challenge, access)
+            return slot.token.header
 
     def forget(self, access: Access, header: str | None) -> None:
         """Drop the token of the access if it is still this one: the registry refused it."""
-        token = self._tokens.get(access)
-        if token is not None and token.header == header:
-            del self._tokens[access]
+        slot = self._tokens.get(access)
+        if slot is not None and slot.token is not None and slot.token.header == header:
+            slot.token = None
+
+    def _slot(self, access: Access) -> "_Slot":
+        """Return the place of the token; of too many, the one that was made first is forgotten."""
+        if access not in self._tokens:
+            while len(self._tokens) >= MAX_TOKENS:
+                self._tokens.pop(next(iter(self._tokens)))
+            self._tokens[access] = _Slot()
+        return self._tokens[access]
 
     async def _credentials_for(self, repository: str) -> Credentials | None:
         if repository not in self._credentials:

@@ -32,9 +32,9 @@ class BlobReader(Protocol):
 class VerifiedBlob:
     """A blob of a source, streamed any number of times from any offset, its digest checked in passing.
 
-    Every byte is hashed once, in order. The end is reached only when size and digest are right; else
-    ContentMismatchError. `failure` keeps what stopped the last stream, for callers who only see that
-    their own side broke off.
+    Every byte is hashed once, in order. The last piece comes only when size and digest are right, so whoever
+    has got all bytes has got the right ones; else ContentMismatchError. `failure` keeps what stopped the last
+    stream, for callers who only see that their own side broke off.
     """
 
     def __init__(
@@ -72,17 +72,25 @@ class VerifiedBlob:
 
     async def _checked(self, offset: int) -> AsyncGenerator[bytes, None]:
         await self._hashing_done()
-        position = offset
+        position, last = offset, b""
         async with aclosing(self._source.read_blob(self.descriptor, offset)) as chunks:
             async for chunk in chunks:
                 position += len(chunk)
                 if position > self.descriptor.size_bytes:
                     raise self._mismatch(f"it is longer than {self.descriptor.size_bytes} bytes")
                 self._take(chunk, position)
-                yield chunk
+                if position == self.descriptor.size_bytes:
+                    last += chunk
+                else:
+                    yield chunk
                 await self._hashing_done()
-        if position != self.descriptor.size_bytes:
-            raise self._mismatch(f"it has {position} bytes, not {self.descriptor.size_bytes}")
+        self._check(position)
+        if last:
+            yield last
+
+    def _check(self, size_bytes: int) -> None:
+        if size_bytes != self.descriptor.size_bytes:
+            raise self._mismatch(f"it has {size_bytes} bytes, not {self.descriptor.size_bytes}")
         found = self._hash.hexdigest()
         if found != self.descriptor.digest.encoded:
             raise self._mismatch(f"the bytes have the digest {self.descriptor.digest.algorithm}:{found}")

@@ -12,7 +12,7 @@ from yarl import URL
 
 from homeport.remote.authorization import mount_access, push_access
 from homeport.remote.blob import VerifiedBlob
-from homeport.remote.errors import ProtocolError, RefusedError, TransientError
+from homeport.remote.errors import ProtocolError, RefusedError, RemoteError, TransientError
 from homeport.remote.registry import Registry, answer_error
 from homeport.remote.retry import pause_after, retrying
 from homeport.remote.transport import Answer, Request
@@ -182,9 +182,9 @@ class BlobUpload:
         location, self._location = self._location, None
         if location is None:
             return
-        request = Request("DELETE", location, timeout_s=CANCEL_TIMEOUT_S)
-        with contextlib.suppress(TransientError, ProtocolError, RefusedError):
-            await self._registry.call_once(request, self._access)
+        with contextlib.suppress(RemoteError, TimeoutError):
+            async with asyncio.timeout(CANCEL_TIMEOUT_S):
+                await self._registry.call_once(Request("DELETE", location), self._access)
 
     async def _uploads_url(self) -> URL:
         return await self._registry.url(f"/v2/{self._repository}/blobs/uploads/")

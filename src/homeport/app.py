@@ -18,7 +18,7 @@ from homeport.auth.access_tokens import AccessTokens, TokenAudience
 from homeport.auth.accounts import Accounts
 from homeport.auth.authentication import Authenticator
 from homeport.auth.authority import AUTHORITY_CERTIFICATE, authority_directory
-from homeport.auth.bootstrap import ensure_admin
+from homeport.auth.bootstrap import change_password, ensure_admin
 from homeport.auth.cleaning import delete_outlived
 from homeport.auth.configuration import Configuration, ConfigurationReader
 from homeport.auth.login_event import LoginEvent, RequestFacts
@@ -37,6 +37,7 @@ from homeport.control.browser_login import BrowserLogin
 from homeport.db.actor import Actor, Target
 from homeport.db.audit import AuditFilter, AuditRecord, list_records
 from homeport.db.engine import Database, open_database
+from homeport.db.login_failures import forget_login_failures
 from homeport.db.repositories import ensure_project
 from homeport.db.signing_keys import StoredSigningKey, list_signing_keys
 from homeport.db.upgrade import HEAD, current_revision, upgrade_database
@@ -52,6 +53,7 @@ from homeport.registry.pull import Puller
 from homeport.registry.push import Pusher
 from homeport.registry.recorder import Recorder
 from homeport.registry.uploads import Uploads
+from homeport.rules.users import check_password
 from homeport.runtime import DirectoryLock, Program, Supervisor, is_listening, reserve_address
 from homeport.telemetry import Metrics, configure_logs, prepare_metrics
 from homeport.web.api import health, token
@@ -422,6 +424,26 @@ async def rotate_signing_key(settings: Settings) -> str:
         actor = Actor(getpass.getuser(), "local", "", "homeport keys rotate", os.urandom(8).hex())
         await Recorder(database).record(actor.record("rotate_key", Target(reference=kid)))
         return kid
+
+
+async def set_user_password(settings: Settings, username: str, password: Secret) -> None:
+    """Give a local user a new password; the change is in the audit records.
+
+    What wrong passwords slowed down is forgotten too. Raises HomeportError.
+    """
+    check_password(password.reveal())
+    async with opened_existing(settings) as database:
+        passwords = Passwords()
+        try:
+            is_changed = await change_password(database, passwords, username, password)
+        finally:
+            passwords.close()
+        if not is_changed:
+            raise HomeportError(f"there is no local user {username!r}")
+        await database.write(forget_login_failures, username)
+        actor = Actor(getpass.getuser(), "local", "", "homeport user set-password", os.urandom(8).hex())
+        record = actor.record("update_user", Target(reference=username), detail='{"changed": "password"}')
+        await Recorder(database).record(record)
 
 
 async def read_signing_keys(settings: Settings) -> list[StoredSigningKey]:

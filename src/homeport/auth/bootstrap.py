@@ -45,13 +45,13 @@ async def ensure_admin(database: Database, password: Secret | None) -> str | Non
 
 
 async def change_password(database: Database, passwords: Passwords, username: str, password: Secret) -> bool:
-    """Give the user a new password; every token given for the old one ends. False when there is no such user.
+    """Give the local user a new password; every token given for the old one ends. False when there is none.
 
     Raises PasswordUnacceptableError.
     """
     check_new_password(password)
     password_hash = await passwords.hash(password)
     user = await database.read(find_user, username)
-    if user is None:
+    if user is None or user.source != "local":
         return False
     return await database.write(change_password_hash, user.id, password_hash, utc_now())

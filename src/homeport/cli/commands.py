@@ -8,6 +8,7 @@ from homeport.cli.doctor import doctor
 from homeport.cli.keys import keys
 from homeport.cli.serve import serve
 from homeport.cli.trust import trust
+from homeport.cli.user import user
 from homeport.cli.version import version
 
 
@@ -27,5 +28,6 @@ def build() -> typer.Typer:
     app.command()(doctor)
     app.command()(trust)
     app.add_typer(keys, name="keys")
+    app.add_typer(user, name="user")
     app.command()(version)
     return app

@@ -102,6 +102,14 @@ def record_login_success(
     )
 
 
+def forget_login_failures(connection: Connection, username: str) -> None:
+    """Forget the account's failures everywhere; those of addresses with other accounts stay."""
+    subject = login_failure.c.subject
+    is_pair = subject.startswith("pair:") & subject.endswith(f"|{username}", autoescape=True)
+    is_account = subject == LoginSubjects(username, "").by_account
+    connection.execute(delete(login_failure).where(is_pair | is_account))
+
+
 def delete_login_failures_before(connection: Connection, moment: datetime) -> int:
     """Delete failures that are forgotten; returns how many subjects."""
     return connection.execute(delete(login_failure).where(login_failure.c.last_failure_at < moment)).rowcount

@@ -20,6 +20,7 @@ class StoredUser:
     password_hash: str = field(repr=False)
     is_sysadmin: bool
     is_auditor: bool = False
+    source: str = "local"
 
 
 _COLUMNS = (
@@ -28,6 +29,7 @@ _COLUMNS = (
     user_account.c.password_hash,
     user_account.c.is_sysadmin,
     user_account.c.is_auditor,
+    user_account.c.source,
 )
 # built once: these run with every request that follows a change of the database
 _BY_NAME = select(*_COLUMNS).where(user_account.c.username == bindparam("wanted"))

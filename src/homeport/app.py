@@ -21,7 +21,9 @@ from homeport.auth.authority import AUTHORITY_CERTIFICATE, authority_directory
 from homeport.auth.bootstrap import change_password, ensure_admin
 from homeport.auth.cleaning import delete_outlived
 from homeport.auth.configuration import Configuration, ConfigurationReader
+from homeport.auth.issuers import IssuerKeys, IssuerSettings
 from homeport.auth.login_event import LoginEvent, RequestFacts
+from homeport.auth.network import NetworkGuard
 from homeport.auth.password_login import PasswordLogin
 from homeport.auth.passwords import Passwords
 from homeport.auth.refresh_tokens import RefreshTokens
@@ -30,12 +32,14 @@ from homeport.auth.secret import Secret
 from homeport.auth.sessions import Sessions
 from homeport.auth.signing_keys import SigningKeys
 from homeport.auth.token_service import TokenService
+from homeport.auth.workload import WorkloadLogin
 from homeport.blobs.directory import DirectoryStore
 from homeport.blobs.store import BlobStore
 from homeport.config import Settings
 from homeport.control.browser_login import BrowserLogin
 from homeport.db.actor import Actor, Target
-from homeport.db.audit import AuditFilter, AuditRecord, list_records
+from homeport.db.audit import AuditFilter, AuditRecord
+from homeport.db.audit_search import list_records
 from homeport.db.engine import Database, open_database
 from homeport.db.login_failures import forget_login_failures
 from homeport.db.repositories import ensure_project
@@ -214,9 +218,12 @@ def build_site(settings: Settings, resources: Resources) -> Site:
     configuration = ConfigurationReader(database, sealer, defaults)
     keys = SigningKeys(database, sealer)
     tokens = AccessTokens(keys, audience, configuration=configuration)
-    login = PasswordLogin(database, accounts, passwords)
+    issuers = IssuerSettings(settings.issuer_networks, settings.workload_http, settings.workload_ca)
+    workloads = WorkloadLogin(database, accounts, IssuerKeys(issuers))
+    login = PasswordLogin(database, accounts, passwords, workloads=workloads)
     authenticator = Authenticator(database, accounts, tokens, login)
-    access = Access(authenticator, forwarding, recorder, configuration)
+    network = NetworkGuard(database)
+    access = Access(authenticator, forwarding, recorder, configuration, network)
     puller = Puller(database, store)
     deleter = Deleter(database)
     pusher = Pusher(database, SmallContent(store), allows_sparse=settings.sparse_indexes)
@@ -251,9 +258,11 @@ def build_site(settings: Settings, resources: Resources) -> Site:
         login=login,
         browser_login=BrowserLogin(database, login, sessions),
         forwarding=forwarding,
+        network=network,
         recorder=recorder,
         passwords=passwords,
         sealer=sealer,
+        issuers=issuers,
         keys=keys,
         configuration=configuration,
         puller=puller,

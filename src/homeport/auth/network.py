@@ -13,10 +13,14 @@ class NetworkGuard:
         self._version: int | None = None
         self._rules = NetworkRules()
 
-    async def admits(self, operation: NetworkOperation, address: str, project_id: int | None = None) -> bool:
-        """Tell whether a request from the address may do this."""
-        version = await self._database.access_version()
-        if version != self._version:
+    async def rules(self, access_version: int) -> NetworkRules:
+        """Return the lists; the caller has just read the database's access version."""
+        if access_version != self._version:
             self._rules = await self._database.read(read_network_rules)
-            self._version = version
-        return is_admitted(self._rules, operation, address, project_id)
+            self._version = access_version
+        return self._rules
+
+    async def admits(self, operation: NetworkOperation, address: str) -> bool:
+        """Tell whether a request from the address may do this to the system."""
+        rules = await self.rules(await self._database.access_version())
+        return is_admitted(rules, operation, address)

@@ -1,6 +1,7 @@
 """Network lists of the system and of projects, with the records of their changes."""
 
 import json
+from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
@@ -89,7 +90,7 @@ def _remove(connection: Connection, actor: Actor, project: ProjectFacts | None, 
 
 
 def _record(
-    connection: Connection, actor: Actor, project: ProjectFacts | None, change: dict[str, object]
+    connection: Connection, actor: Actor, project: ProjectFacts | None, change: Mapping[str, object]
 ) -> None:
     operation = "update_configuration" if project is None else "update_project"
     target = Target(reference=project.name if project else "network-rules")

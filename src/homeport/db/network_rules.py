@@ -1,7 +1,7 @@
 """The lists of networks that requests may come from."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection, delete, insert, select
 
@@ -38,16 +38,15 @@ def list_network_rules(connection: Connection, project_id: int | None) -> list[S
 
 
 def add_network_rule(
-    connection: Connection,
-    project_id: int | None,
-    operation: NetworkOperation,
-    network: Network,
-    now: datetime,
+    connection: Connection, project_id: int | None, operation: NetworkOperation, network: Network
 ) -> int:
     """Add a network to a list and return the rule's id."""
     key = connection.execute(
         insert(network_rule).values(
-            project_id=project_id, operation=operation.value, network=str(network), created_at=now
+            project_id=project_id,
+            operation=operation.value,
+            network=str(network),
+            created_at=datetime.now(UTC),
         )
     ).inserted_primary_key
     return int(key[0]) if key is not None else 0

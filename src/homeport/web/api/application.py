@@ -8,7 +8,13 @@ from starlette.exceptions import HTTPException
 
 from homeport.errors import HomeportError
 from homeport.web.api.callers import CSRF_HEADER, request_id_of
-from homeport.web.api.conventions import ApiResponse, answer_error, answer_http_error, answer_invalid
+from homeport.web.api.conventions import (
+    ApiResponse,
+    answer_error,
+    answer_http_error,
+    answer_invalid,
+    refuse_by_network,
+)
 from homeport.web.api.read_only import require_writable
 from homeport.web.api.services import Services
 
@@ -37,7 +43,8 @@ def build_api(services: Services) -> FastAPI:
     @api.middleware("http")
     async def add_headers(request: Request, call_next: Next) -> Response:
         request_id = request_id_of(request)
-        response = await call_next(request)
+        refusal = await refuse_by_network(request)
+        response = await call_next(request) if refusal is None else refusal
         response.headers["x-request-id"] = request_id
         csrf_token: str | None = getattr(request.state, "csrf_token", None)
         if csrf_token is not None:

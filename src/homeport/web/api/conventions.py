@@ -21,11 +21,12 @@ from homeport.control.errors import (
     PreconditionError,
     UnauthenticatedError,
 )
-from homeport.db.actor import Actor
+from homeport.db.actor import Actor, Target
 from homeport.db.engine import DatabaseUnavailableError
 from homeport.errors import HomeportError
 from homeport.oci.errors import OciError, OciErrorCode
 from homeport.rules.listing import DEFAULT_PAGE_SIZE, ListQuery, QueryInvalidError, parse_list_query
+from homeport.rules.network import NetworkOperation
 from homeport.rules.permissions import Principal, ProjectFacts, may_in_project, may_in_system
 from homeport.web.api.services import Services
 
@@ -216,6 +217,18 @@ def _classify(error: Exception) -> tuple[int, str]:
     if isinstance(error, OciError):
         return _OCI_STATUS.get(error.code, (400, error.code.name))
     return _SERVER_ERROR, "UNKNOWN"
+
+
+async def refuse_by_network(request: Request) -> Response | None:
+    """Return a refusal when the control plane may not be reached from where the request comes."""
+    services = get_services(request)
+    address = services.forwarding.client_address(request.scope, dict(request.scope["headers"]))
+    if await services.network.admits(NetworkOperation.MANAGEMENT, address):
+        return None
+    actor = services.callers.actor(request, "", "", address)
+    record = actor.record("denial", Target(), outcome="denied", detail="management: network")
+    await services.recorder.record(record)
+    return JSONResponse(error_body("FORBIDDEN", f"not reachable from {address}"), 403)
 
 
 async def answer_invalid(_request: Request, error: Exception) -> Response:

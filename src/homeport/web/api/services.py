@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from homeport.auth.configuration import ConfigurationReader
+from homeport.auth.network import NetworkGuard
+from homeport.auth.issuers import IssuerSettings
 from homeport.auth.password_login import PasswordLogin
 from homeport.auth.passwords import Passwords
 from homeport.auth.sealing import Sealer
@@ -41,9 +43,11 @@ class Services:
     login: PasswordLogin
     browser_login: BrowserLogin
     forwarding: Forwarding
+    network: NetworkGuard
     recorder: Recorder
     passwords: Passwords
     sealer: Sealer
+    issuers: IssuerSettings
     keys: SigningKeys
     configuration: ConfigurationReader
     puller: Puller

@@ -3,6 +3,7 @@
 from homeport.auth.authentication import Authentication, Authenticator
 from homeport.auth.configuration import ConfigurationReader
 from homeport.auth.errors import AuthenticationError
+from homeport.auth.network import NetworkGuard
 from homeport.db.actor import Actor, Target
 from homeport.db.repositories import Location
 from homeport.oci.errors import OciError, OciErrorCode
@@ -10,6 +11,7 @@ from homeport.oci.name import NameInvalidError
 from homeport.oci.scope import CATALOG, REGISTRY, REPOSITORY, Scope
 from homeport.registry.errors import NameUnknownError
 from homeport.registry.recorder import Recorder
+from homeport.rules.network import NetworkOperation, is_admitted
 from homeport.rules.permissions import (
     RepositoryAction,
     may_do,
@@ -37,18 +39,18 @@ class ChallengeError(OciError):
 class Caller:
     """Who sent a request, and what its token was issued for."""
 
-    __slots__ = ("_address", "_request", "authentication")
+    __slots__ = ("_request", "address", "authentication")
 
     def __init__(self, authentication: Authentication, request: Request, address: str) -> None:
         self.authentication = authentication
         self._request = request
-        self._address = address
+        self.address = address
 
     @property
     def actor(self) -> Actor:
         """The facts for audit records."""
         principal = self.authentication.principal
-        return _actor(self._request, principal.name, principal.auth_method, self._address)
+        return _actor(self._request, principal.name, principal.auth_method, self.address)
 
 
 class Access:
@@ -60,11 +62,13 @@ class Access:
         forwarding: Forwarding,
         recorder: Recorder,
         configuration: ConfigurationReader,
+        network: NetworkGuard,
     ) -> None:
         self._authenticator = authenticator
         self._forwarding = forwarding
         self._recorder = recorder
         self._configuration = configuration
+        self._network = network
 
     async def require(self, request: Request, location: Location, action: RepositoryAction) -> Caller:
         """Return the caller when it may do this to the repository.
@@ -80,6 +84,7 @@ class Access:
             authentication = await self._verify(request, header, (_scope(location, action),))
         caller = self._caller(request, authentication)
         if self.is_allowed(caller, location, action):
+            await self._check_network(caller, request, location, action)
             if "/" not in location.repository_name:
                 raise _nameless(location.repository_name, action)
             if action is not RepositoryAction.PULL and (await self._configuration.read()).read_only:
@@ -154,6 +159,23 @@ class Access:
             record = actor.record("login", Target(), outcome="failure", detail=str(error))
             await self._recorder.record(record)
             raise ChallengeError(scopes, error="invalid_token", message=str(error)) from error
+
+    async def _check_network(
+        self, caller: Caller, request: Request, location: Location, action: RepositoryAction
+    ) -> None:
+        is_pull = action is RepositoryAction.PULL
+        operation = NetworkOperation.PULL if is_pull else NetworkOperation.PUSH
+        rules = await self._network.rules(request.access_version)
+        if is_admitted(rules, operation, caller.address, location.project_id):
+            return
+        target = Target(location.repository_name)
+        record = caller.actor.record("denial", target, outcome="denied", detail=f"{action.value}: network")
+        await self._recorder.record(record)
+        raise OciError(
+            OciErrorCode.DENIED,
+            f"this repository does not take a {operation.value} from {caller.address}",
+            hint="ask an administrator of the project about its network rules",
+        )
 
     async def _refuse(self, caller: Caller, location: Location, action: RepositoryAction) -> None:
         authentication = caller.authentication

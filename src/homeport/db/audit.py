@@ -1,18 +1,22 @@
-"""Audit records: written once, never changed."""
+"""Audit records: written once into the chain of their stream, never changed."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, bindparam, insert, select, update
 
-from homeport.db.dialect import insert_or_replace
-from homeport.db.schema import EPOCH, MICROSECOND, audit_record, journal_position
+from homeport.db.dialect import insert_or_keep, insert_or_replace, locked
+from homeport.db.schema import EPOCH, MICROSECOND, audit_record, audit_stream, journal_position
+from homeport.rules.audit_chain import GENESIS, link_hash, stream_of
 
 
 @dataclass(frozen=True, slots=True)
 class AuditRecord:
-    """Who did what, from where, to what, and how it ended."""
+    """Who did what, from where, to what, and how it ended.
+
+    `before` and `after` are JSON texts of what a change of rights or policy found and left.
+    """
 
     recorded_at: datetime
     operation: str
@@ -27,11 +31,29 @@ class AuditRecord:
     reference: str | None = None
     digest: str | None = None
     detail: str | None = None
+    before: str | None = None
+    after: str | None = None
+
+
+_FILTERS = (
+    "operation",
+    "outcome",
+    "principal",
+    "client_address",
+    "project",
+    "repository",
+    "digest",
+    "request_id",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which records to list; an empty field does not restrict."""
+    """Which records to list; an empty field does not restrict.
+
+    `any_of` holds the values that a column may have, `containing` a text that it must contain, whatever the
+    case.
+    """
 
     since: datetime | None = None
     until: datetime | None = None
@@ -43,9 +65,23 @@ class AuditFilter:
     repository: str | None = None
     digest: str | None = None
     request_id: str | None = None
+    any_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    containing: Mapping[str, str] = field(default_factory=dict)
+
+    def values(self) -> dict[str, tuple[str, ...]]:
+        """Return the allowed values of every column that is restricted to some."""
+        given = {name: getattr(self, name) for name in _FILTERS}
+        allowed: dict[str, tuple[str, ...]] = {
+            name: (value,) for name, value in given.items() if value is not None
+        }
+        for name, values in self.any_of.items():
+            known = allowed.get(name)
+            allowed[name] = values if known is None else tuple(value for value in known if value in values)
+        return allowed
 
 
-_FIELDS = (
+# in the order of the columns, which is the order that the hashes cover
+FIELDS = (
     "recorded_at",
     "operation",
     "outcome",
@@ -59,67 +95,81 @@ _FIELDS = (
     "reference",
     "digest",
     "detail",
+    "before",
+    "after",
+)
+_COLUMNS = (*FIELDS, "stream", "sequence", "hash")
+
+_HEADS = (
+    select(audit_stream.c.stream, audit_stream.c.sequence, audit_stream.c.hash)
+    .where(audit_stream.c.stream.in_(bindparam("streams", expanding=True)))
+    .order_by(audit_stream.c.stream)
+)
+_MOVE_HEAD = (
+    update(audit_stream)
+    .where(audit_stream.c.stream == bindparam("of_stream"))
+    .values(sequence=bindparam("to_sequence"), hash=bindparam("to_hash"))
 )
 
 
 def add_records(connection: Connection, records: Sequence[AuditRecord]) -> None:
-    """Append the records.
+    """Append the records, each to the chain of its stream.
 
-    Goes to the driver with ready rows: busy servers bring tens of thousands of pulls a second here.
+    To be called last in a transaction: on PostgreSQL the streams stay locked until it ends, in the order of
+    their numbers. Goes to the driver with ready rows: busy servers bring tens of thousands of pulls a second.
     """
     if not records:
         return
-    compiled = insert(audit_record).compile(dialect=connection.dialect, column_keys=_FIELDS)
-    if compiled.positiontup != list(_FIELDS):
+    by_stream: dict[int, list[AuditRecord]] = {}
+    for record in records:
+        stream = stream_of(record.operation, record.project, record.principal)
+        by_stream.setdefault(stream, []).append(record)
+    heads = _lock_heads(connection, sorted(by_stream))
+    rows: list[tuple[str | int | None, ...]] = []
+    for stream, members in by_stream.items():
+        sequence, previous = heads[stream]
+        for record in members:
+            sequence += 1
+            values = record_values(record)
+            previous = link_hash(previous, stream, sequence, values)
+            rows.append((*values, stream, sequence, previous))
+        connection.execute(_MOVE_HEAD, {"of_stream": stream, "to_sequence": sequence, "to_hash": previous})
+    compiled = insert(audit_record).compile(dialect=connection.dialect, column_keys=_COLUMNS)
+    if compiled.positiontup != list(_COLUMNS):
         raise AssertionError(compiled.positiontup)
-    rows = [
-        (
-            (record.recorded_at - EPOCH) // MICROSECOND,
-            record.operation,
-            record.outcome,
-            record.principal,
-            record.auth_method,
-            record.client_address,
-            record.user_agent,
-            record.request_id,
-            record.project,
-            record.repository,
-            record.reference,
-            record.digest,
-            record.detail,
-        )
-        for record in records
-    ]
     connection.exec_driver_sql(compiled.string, rows)
 
 
-def list_records(
-    connection: Connection, wanted: AuditFilter, *, limit: int, before_id: int | None = None
-) -> list[tuple[int, AuditRecord]]:
-    """Return up to `limit` records with their ids, the newest first; `before_id` pages on."""
-    columns = [audit_record.c[name] for name in _FIELDS]
-    statement = select(audit_record.c.id, *columns).order_by(audit_record.c.id.desc()).limit(limit)
-    if before_id is not None:
-        statement = statement.where(audit_record.c.id < before_id)
-    if wanted.since is not None:
-        statement = statement.where(audit_record.c.recorded_at >= wanted.since)
-    if wanted.until is not None:
-        statement = statement.where(audit_record.c.recorded_at < wanted.until)
-    exact = (
-        "operation",
-        "outcome",
-        "principal",
-        "client_address",
-        "project",
-        "repository",
-        "digest",
-        "request_id",
+def record_values(record: AuditRecord) -> tuple[str | int | None, ...]:
+    """Return the record's fields as the table and the hashes have them."""
+    return (
+        (record.recorded_at - EPOCH) // MICROSECOND,
+        record.operation,
+        record.outcome,
+        record.principal,
+        record.auth_method,
+        record.client_address,
+        record.user_agent,
+        record.request_id,
+        record.project,
+        record.repository,
+        record.reference,
+        record.digest,
+        record.detail,
+        record.before,
+        record.after,
     )
-    for name in exact:
-        value = getattr(wanted, name)
-        if value is not None:
-            statement = statement.where(audit_record.c[name] == value)
-    return [(row[0], AuditRecord(*row[1:])) for row in connection.execute(statement)]
+
+
+def _lock_heads(connection: Connection, streams: list[int]) -> dict[int, tuple[int, str]]:
+    statement = locked(connection, _HEADS)
+    found = {row[0]: (row[1], row[2]) for row in connection.execute(statement, {"streams": streams})}
+    if len(found) < len(streams):
+        missing = [stream for stream in streams if stream not in found]
+        rows = [{"stream": stream, "sequence": 0, "hash": GENESIS} for stream in missing]
+        insert_or_keep(connection, audit_stream, rows)
+        found = {row[0]: (row[1], row[2]) for row in connection.execute(statement, {"streams": streams})}
+    return found
 
 
 def journal_offset(connection: Connection, journal: str) -> int:
@@ -132,8 +182,8 @@ def journal_offset(connection: Connection, journal: str) -> int:
 
 def take_in(connection: Connection, journal: str, records: Sequence[AuditRecord], offset_bytes: int) -> None:
     """Append a journal's records and remember how far it was read, both or neither."""
-    add_records(connection, records)
     insert_or_replace(connection, journal_position, {"journal": journal, "offset_bytes": offset_bytes})
+    add_records(connection, records)
 
 
 def forget_journal(connection: Connection, journal: str) -> None:

@@ -473,9 +473,10 @@ audit_record = Table(
     Column("sequence", BigInteger),
     Column("hash", String(64)),
     Index("uq_audit_record_stream_sequence", "stream", "sequence", unique=True),
-    Index("ix_audit_record_project_id", "project", "id"),
-    Index("ix_audit_record_principal_id", "principal", "id"),
-    Index("ix_audit_record_operation_id", "operation", "id"),
+    Index("ix_audit_record_project_recorded_at", "project", "recorded_at"),
+    Index("ix_audit_record_repository_recorded_at", "repository", "recorded_at"),
+    Index("ix_audit_record_principal_recorded_at", "principal", "recorded_at"),
+    Index("ix_audit_record_operation_recorded_at", "operation", "recorded_at"),
 )
 
 audit_stream = Table(
@@ -491,6 +492,8 @@ audit_checkpoint = Table(
     metadata,
     Column("stream", Integer, primary_key=True, autoincrement=False),
     Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    # checkpoint: the stream was like this; purged: the record and all before it were deleted on purpose
+    Column("purpose", String(16), primary_key=True),
     Column("hash", String(64), nullable=False),
     Column("kid", String(64), nullable=False),
     Column("signature", Text, nullable=False),
@@ -500,8 +503,10 @@ audit_checkpoint = Table(
 audit_forward = Table(
     "audit_forward",
     metadata,
-    Column("target", String(128), primary_key=True),
-    Column("record_id", BigInteger, nullable=False),
+    Column("target", String(32), primary_key=True),
+    Column("stream", Integer, primary_key=True, autoincrement=False),
+    # the last record of the stream that the target is known to have
+    Column("sequence", BigInteger, nullable=False),
     Column("updated_at", Timestamp, nullable=False),
 )
 

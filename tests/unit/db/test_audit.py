@@ -11,9 +11,9 @@ from homeport.db.audit import (
     add_records,
     forget_journal,
     journal_offset,
-    list_records,
     take_in,
 )
+from homeport.db.audit_search import list_records
 from homeport.db.engine import Database
 
 pytestmark = pytest.mark.anyio
@@ -84,15 +84,6 @@ async def test_list_is_filtered(database: Database, wanted: AuditFilter, expecte
     records = await database.read(list_records, wanted, limit=10)
 
     assert [record.request_id for _, record in records] == expected
-
-
-async def test_list_is_paged_from_the_newest(database: Database) -> None:
-    await database.write(add_records, [replace(PUSH, request_id=f"r-{number}") for number in range(5)])
-
-    first = await database.read(list_records, AuditFilter(), limit=2)
-    second = await database.read(list_records, AuditFilter(), limit=2, before_id=first[-1][0])
-
-    assert [record.request_id for _, record in first + second] == ["r-4", "r-3", "r-2", "r-1"]
 
 
 async def test_journal_is_taken_in_with_its_position(database: Database) -> None:

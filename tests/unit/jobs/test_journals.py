@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Connection, func, select
 
-from homeport.db.audit import AuditFilter, list_records
+from homeport.db.audit import AuditFilter
+from homeport.db.audit_search import list_records
 from homeport.db.engine import Database
 from homeport.db.schema import journal_position
 from homeport.jobs.journals import drain_journals
@@ -39,7 +40,7 @@ def append(journal: PullJournal, *names: str) -> None:
 
 async def recorded(database: Database) -> list[str]:
     records = await database.read(list_records, AuditFilter(), limit=10_000)
-    return [record.request_id for _, record in reversed(records)]
+    return [record.request_id for _, record in sorted(records, key=lambda row: row[0])]
 
 
 def count_positions(connection: Connection) -> int:

@@ -57,18 +57,20 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement per table and column
         "audit_checkpoint",
         sa.Column("stream", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("sequence", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("purpose", sa.String(length=16), nullable=False),
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.Column("kid", sa.String(length=64), nullable=False),
         sa.Column("signature", sa.Text(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("stream", "sequence", name=op.f("pk_audit_checkpoint")),
+        sa.PrimaryKeyConstraint("stream", "sequence", "purpose", name=op.f("pk_audit_checkpoint")),
     )
     op.create_table(
         "audit_forward",
-        sa.Column("target", sa.String(length=128), nullable=False),
-        sa.Column("record_id", sa.BigInteger(), nullable=False),
+        sa.Column("target", sa.String(length=32), nullable=False),
+        sa.Column("stream", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("target", name=op.f("pk_audit_forward")),
+        sa.PrimaryKeyConstraint("target", "stream", name=op.f("pk_audit_forward")),
     )
     op.create_table(
         "audit_stream",
@@ -371,9 +373,8 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement per table and column
     op.add_column("audit_record", sa.Column("stream", sa.Integer(), nullable=True))
     op.add_column("audit_record", sa.Column("sequence", sa.BigInteger(), nullable=True))
     op.add_column("audit_record", sa.Column("hash", sa.String(length=64), nullable=True))
-    op.create_index("ix_audit_record_operation_id", "audit_record", ["operation", "id"], unique=False)
-    op.create_index("ix_audit_record_principal_id", "audit_record", ["principal", "id"], unique=False)
-    op.create_index("ix_audit_record_project_id", "audit_record", ["project", "id"], unique=False)
+    for name in ("operation", "principal", "project", "repository"):
+        op.create_index(f"ix_audit_record_{name}_recorded_at", "audit_record", [name, "recorded_at"])
     op.create_index("uq_audit_record_stream_sequence", "audit_record", ["stream", "sequence"], unique=True)
     op.add_column("manifest", sa.Column("pulled_at", sa.BigInteger(), nullable=True))
     op.add_column(
@@ -455,9 +456,8 @@ def downgrade() -> None:  # noqa: PLR0915 - as above
     op.drop_column("manifest", "kind")
     op.drop_column("manifest", "pulled_at")
     op.drop_index("uq_audit_record_stream_sequence", table_name="audit_record")
-    op.drop_index("ix_audit_record_project_id", table_name="audit_record")
-    op.drop_index("ix_audit_record_principal_id", table_name="audit_record")
-    op.drop_index("ix_audit_record_operation_id", table_name="audit_record")
+    for name in ("operation", "principal", "project", "repository"):
+        op.drop_index(f"ix_audit_record_{name}_recorded_at", table_name="audit_record")
     op.drop_column("audit_record", "hash")
     op.drop_column("audit_record", "sequence")
     op.drop_column("audit_record", "stream")

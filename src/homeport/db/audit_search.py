@@ -1,0 +1,187 @@
+"""Finding audit records among millions: filters, the index that leads, and scans in bounded steps."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    func,
+    literal,
+    literal_column,
+    select,
+    true,
+    tuple_,
+)
+
+from homeport.db.audit import FIELDS, AuditFilter, AuditRecord
+from homeport.db.schema import audit_record
+
+COUNT_LIMIT = 10_000
+# the columns with an index that also orders by time
+_LEADING = ("repository", "principal", "project", "operation")
+_ESTIMATE_LIMIT = 20_000
+_ALL = (audit_record.c.id, *(audit_record.c[name] for name in FIELDS))
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a scan stands: the time and id of the record that it saw last."""
+
+    recorded_at: datetime
+    record_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A part of a scan: how many records to look at, behind which one, backwards or forwards in time."""
+
+    limit: int
+    after: Position | None = None
+    forwards: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One walk along an index: the column that leads and its value, or all records by time."""
+
+    column: str | None
+    value: str | None
+
+
+Row = tuple[int, AuditRecord]
+
+
+def choose_lanes(connection: Connection, wanted: AuditFilter) -> list[Lane]:
+    """Return the walks that together meet every record wanted, over the index with the fewest others."""
+    best: tuple[int, list[Lane]] | None = None
+    allowed = wanted.values()
+    if any(not values for values in allowed.values()):
+        return []
+    for name in _LEADING:
+        if name not in allowed:
+            continue
+        lanes = [Lane(name, value) for value in dict.fromkeys(allowed[name])]
+        cost = sum(count_lane(connection, wanted, lane, _ESTIMATE_LIMIT) for lane in lanes)
+        if best is None or cost < best[0]:
+            best = cost, lanes
+        if best[0] < _ESTIMATE_LIMIT // 100:
+            break
+    return best[1] if best else [Lane(None, None)]
+
+
+def is_covered(wanted: AuditFilter, lane: Lane) -> bool:
+    """Tell whether every record on the lane is wanted, so that nothing is left to check."""
+    return not wanted.containing and all(name == lane.column for name in wanted.values())
+
+
+def count_lane(connection: Connection, wanted: AuditFilter, lane: Lane, limit: int) -> int:
+    """Return how many records the lane has, at most the limit."""
+    within = select(literal_column("1")).where(_on_lane(wanted, lane)).limit(limit).subquery()
+    return connection.execute(select(func.count()).select_from(within)).scalar_one()
+
+
+def read_lane(
+    connection: Connection, wanted: AuditFilter, lane: Lane, *, limit: int, offset: int = 0
+) -> list[Row]:
+    """Return the newest records of a lane, without checking the other conditions."""
+    statement = _newest_first(select(*_ALL).where(_on_lane(wanted, lane))).limit(limit).offset(offset)
+    return [_row(row) for row in connection.execute(statement)]
+
+
+def scan_lane(
+    connection: Connection,
+    wanted: AuditFilter,
+    lane: Lane,
+    step: Step,
+) -> tuple[list[Row], Position | None]:
+    """Return the wanted ones of the next records of a lane, and where to go on.
+
+    The position is None when the lane has ended.
+    """
+    after, limit, forwards = step.after, step.limit, step.forwards
+    on_lane = _on_lane(wanted, lane)
+    if after is not None:
+        place = tuple_(audit_record.c.recorded_at, audit_record.c.id)
+        mark = tuple_(_stamp(after.recorded_at), after.record_id)
+        # the first condition is for the index, which compares no pairs on every database
+        bound = (
+            audit_record.c.recorded_at >= after.recorded_at
+            if forwards
+            else audit_record.c.recorded_at <= after.recorded_at
+        )
+        on_lane = and_(on_lane, bound, place > mark if forwards else place < mark)
+    order = _oldest_first if forwards else _newest_first
+    last = order(select(audit_record.c.recorded_at, audit_record.c.id).where(on_lane))
+    end = connection.execute(last.limit(1).offset(limit - 1)).first()
+    seen = order(select(*_ALL).where(on_lane)).limit(limit).subquery()
+    statement = select(seen).where(*_others(wanted, lane, seen.c))
+    direction = (
+        (seen.c.recorded_at.asc(), seen.c.id.asc())
+        if forwards
+        else (seen.c.recorded_at.desc(), seen.c.id.desc())
+    )
+    rows = [_row(row) for row in connection.execute(statement.order_by(*direction))]
+    return rows, Position(end[0], end[1]) if end is not None else None
+
+
+def list_records(connection: Connection, wanted: AuditFilter, *, limit: int) -> list[Row]:
+    """Return up to `limit` records with their ids, the newest first; looks at as many as that takes."""
+    found: list[Row] = []
+    for lane in choose_lanes(connection, wanted):
+        if is_covered(wanted, lane):
+            found += read_lane(connection, wanted, lane, limit=limit)
+            continue
+        rows: list[Row] = []
+        position: Position | None = None
+        while len(rows) < limit:
+            more, position = scan_lane(connection, wanted, lane, Step(50_000, position))
+            rows += more
+            if position is None:
+                break
+        found += rows[:limit]
+    return sorted(found, key=newest_first)[:limit]
+
+
+def newest_first(row: Row) -> tuple[float, int]:
+    """Return what rows are sorted by, the newest first."""
+    return -row[1].recorded_at.timestamp(), -row[0]
+
+
+def _row(row: Any) -> Row:
+    return row[0], AuditRecord(*row[1:])
+
+
+def _stamp(moment: datetime) -> ColumnElement[Any]:
+    return literal(moment, audit_record.c.recorded_at.type)
+
+
+def _newest_first(statement: Select[Any]) -> Select[Any]:
+    return statement.order_by(audit_record.c.recorded_at.desc(), audit_record.c.id.desc())
+
+
+def _oldest_first(statement: Select[Any]) -> Select[Any]:
+    return statement.order_by(audit_record.c.recorded_at.asc(), audit_record.c.id.asc())
+
+
+def _on_lane(wanted: AuditFilter, lane: Lane) -> ColumnElement[bool]:
+    conditions: list[ColumnElement[bool]] = []
+    if lane.column is not None:
+        conditions.append(audit_record.c[lane.column] == lane.value)
+    if wanted.since is not None:
+        conditions.append(audit_record.c.recorded_at >= wanted.since)
+    if wanted.until is not None:
+        conditions.append(audit_record.c.recorded_at < wanted.until)
+    return and_(true(), *conditions)
+
+
+def _others(wanted: AuditFilter, lane: Lane, columns: Any) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [
+        columns[name].in_(values) for name, values in wanted.values().items() if name != lane.column
+    ]
+    for name, text in wanted.containing.items():
+        conditions.append(columns[name].icontains(text, autoescape=True))
+    return conditions

@@ -21,6 +21,14 @@ T = TypeVar("T")
 
 _BUSY_TIMEOUT_S = 30.0
 _MAX_GROUP = 64
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",
+    "foreign_keys=ON",
+    "cache_size=-16000",
+    # What a savepoint needs to undo statements: a push would write it to files in /tmp otherwise.
+    "temp_store=MEMORY",
+)
 
 
 def make_engine(path: Path, *, begin: str) -> Engine:
@@ -37,7 +45,7 @@ def make_engine(path: Path, *, begin: str) -> Engine:
 
     def on_connect(connection: sqlite3.Connection, _record: object) -> None:
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "cache_size=-16000"):
+        for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}").close()
 
     def on_begin(connection: Connection) -> None:

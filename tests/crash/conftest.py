@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.crash.house import House
@@ -21,8 +22,8 @@ async def new_house(tmp_path: Path) -> AsyncIterator[NewHouse]:
     """Return what starts a server under a kill switch; it ends with the test."""
     houses: list[House] = []
 
-    async def start(*options: str, workers: int = 2, **settings: str) -> House:
-        house = House(tmp_path / f"house-{len(houses)}", *options, workers=workers, **settings)
+    async def start(*options: str, **more: Any) -> House:
+        house = House(tmp_path / f"house-{len(houses)}", *options, **more)
         houses.append(house)
         await house.start()
         return house

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.crash.client import basic, sign_in
@@ -24,11 +24,21 @@ _MAX_RECORDS = 10_000_000
 class House:
     """A real server, and its data as it can be looked at from outside."""
 
-    def __init__(self, directory: Path, *options: str, workers: int = 3, **settings: str) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *options: str,
+        workers: int = 2,
+        environment: Mapping[str, str] | None = None,
+        **settings: str,
+    ) -> None:
         self.world = World()
         self.switch = KillSwitch(directory / "switch")
         self.server = HomeportServer(
-            directory / "server", *options, workers=workers, environment=self.switch.environment
+            directory / "server",
+            *options,
+            workers=workers,
+            environment={**self.switch.environment, **(environment or {})},
         )
         self.authorization = ""
         self.settings: Settings = load_settings(data=self.server.data, **settings)

@@ -3,7 +3,8 @@
  *
  * Preloaded into every process of a server. A step is a system call that others can notice: to change a file,
  * to order or lock it, or to send something. A write to a file has two: before it, and half way through.
- * Steps are counted in memory shared with the test, which also says at which of them to die, and who.
+ * Steps are counted in memory shared with the test, which also says at which of them to die, and who; or each
+ * is written down, to see in which order they are taken.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -12,15 +13,17 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { OFF, PROCESS, GROUP };
+enum { OFF, PROCESS, GROUP, RECORD };
 enum { EVERYBODY = -1 };
 
 /* Known to kill_switch.py, too. */
@@ -34,12 +37,15 @@ struct control {
 };
 
 static struct control *control;
+static int record = -1;
 
 __attribute__((constructor)) static void attach(void) {
-    const char *path = getenv("KILL_SWITCH");
+    const char *path = getenv("KILL_SWITCH"), *record_path = getenv("KILL_SWITCH_RECORD");
     int descriptor = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
     if (descriptor < 0)
         return;
+    if (record_path)
+        record = open(record_path, O_WRONLY | O_APPEND | O_CLOEXEC);
     void *memory = mmap(NULL, sizeof *control, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
     close(descriptor);
     if (memory != MAP_FAILED)
@@ -59,6 +65,8 @@ static int is_watched(void) {
 }
 
 static int is_last_step(void) {
+    if (control->mode == RECORD)
+        return 0;
     return __atomic_add_fetch(&control->count, 1, __ATOMIC_SEQ_CST) == control->last;
 }
 
@@ -70,8 +78,26 @@ static void die(const char *call) {
         pause();
 }
 
-static void step(const char *call) {
-    if (is_watched() && is_last_step())
+/* One line: the call, and the file or files that it is about. */
+static void note(const char *call, int descriptor, const char *from, const char *to) {
+    char line[2048], link[64], path[1024] = "";
+    int saved = errno;
+    if (descriptor >= 0) {
+        snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+        ssize_t length = readlink(link, path, sizeof path - 1);
+        path[length > 0 ? length : 0] = 0;
+    }
+    int length = snprintf(line, sizeof line, "%s\t%s\t%s\n", call, from ? from : path, to ? to : "");
+    (void)!syscall(SYS_write, record, line, length);
+    errno = saved;
+}
+
+static void step(const char *call, int descriptor, const char *from, const char *to) {
+    if (!is_watched())
+        return;
+    if (control->mode == RECORD)
+        note(call, descriptor, from, to);
+    else if (is_last_step())
         die(call);
 }
 
@@ -91,6 +117,8 @@ static mode_t type_of(int descriptor) {
 #define WRITING(name, half_of_it, descriptor) \
     if (is_watched()) { \
         mode_t type = type_of(descriptor); \
+        if ((type == S_IFREG || type == S_IFSOCK) && control->mode == RECORD) \
+            note(#name, descriptor, NULL, NULL); \
         if ((type == S_IFREG || type == S_IFSOCK) && is_last_step()) \
             die(#name); \
         if (type == S_IFREG && is_last_step()) { \
@@ -124,28 +152,28 @@ ssize_t writev(int descriptor, const struct iovec *parts, int count) {
     return real(descriptor, parts, count);
 }
 
-#define PLAIN(result, name, parameters, arguments) \
+#define PLAIN(result, name, parameters, arguments, descriptor, from, to) \
     result name parameters { \
         REAL(name); \
-        step(#name); \
+        step(#name, descriptor, from, to); \
         return real arguments; \
     }
 
-PLAIN(int, fsync, (int d), (d))
-PLAIN(int, fdatasync, (int d), (d))
-PLAIN(int, ftruncate, (int d, off_t size), (d, size))
-PLAIN(int, ftruncate64, (int d, off64_t size), (d, size))
-PLAIN(int, flock, (int d, int operation), (d, operation))
-PLAIN(int, rename, (const char *from, const char *to), (from, to))
-PLAIN(int, renameat, (int d, const char *from, int e, const char *to), (d, from, e, to))
-PLAIN(int, unlink, (const char *path), (path))
-PLAIN(int, unlinkat, (int d, const char *path, int flags), (d, path, flags))
-PLAIN(int, mkdir, (const char *path, mode_t mode), (path, mode))
-PLAIN(ssize_t, send, (int d, const void *bytes, size_t count, int flags), (d, bytes, count, flags))
+PLAIN(int, fsync, (int d), (d), d, NULL, NULL)
+PLAIN(int, fdatasync, (int d), (d), d, NULL, NULL)
+PLAIN(int, ftruncate, (int d, off_t size), (d, size), d, NULL, NULL)
+PLAIN(int, ftruncate64, (int d, off64_t size), (d, size), d, NULL, NULL)
+PLAIN(int, flock, (int d, int operation), (d, operation), d, NULL, NULL)
+PLAIN(int, rename, (const char *from, const char *to), (from, to), -1, from, to)
+PLAIN(int, renameat, (int d, const char *from, int e, const char *to), (d, from, e, to), -1, from, to)
+PLAIN(int, unlink, (const char *path), (path), -1, path, NULL)
+PLAIN(int, unlinkat, (int d, const char *path, int flags), (d, path, flags), -1, path, NULL)
+PLAIN(int, mkdir, (const char *path, mode_t mode), (path, mode), -1, path, NULL)
+PLAIN(ssize_t, send, (int d, const void *bytes, size_t count, int flags), (d, bytes, count, flags), d, NULL, NULL)
 PLAIN(ssize_t, sendto,
       (int d, const void *bytes, size_t count, int flags, const struct sockaddr *to, socklen_t length),
-      (d, bytes, count, flags, to, length))
-PLAIN(ssize_t, sendmsg, (int d, const struct msghdr *message, int flags), (d, message, flags))
+      (d, bytes, count, flags, to, length), d, NULL, NULL)
+PLAIN(ssize_t, sendmsg, (int d, const struct msghdr *message, int flags), (d, message, flags), d, NULL, NULL)
 
 #define OPENING(name) \
     int name(const char *path, int flags, ...) { \
@@ -155,7 +183,7 @@ PLAIN(ssize_t, sendmsg, (int d, const struct msghdr *message, int flags), (d, me
         va_end(more); \
         REAL(name); \
         if (flags & O_CREAT) \
-            step(#name); \
+            step(#name, -1, path, NULL); \
         return real(path, flags, mode); \
     }
 
@@ -167,7 +195,7 @@ PLAIN(ssize_t, sendmsg, (int d, const struct msghdr *message, int flags), (d, me
         va_end(more); \
         REAL(name); \
         if (flags & O_CREAT) \
-            step(#name); \
+            step(#name, -1, path, NULL); \
         return real(directory, path, flags, mode); \
     }
 
@@ -184,7 +212,7 @@ OPENING_AT(openat64)
         va_end(more); \
         REAL(name); \
         if ((command == F_SETLK || command == F_SETLKW) && ((struct flock *)argument)->l_type == F_WRLCK) \
-            step(#name); \
+            step(#name, descriptor, NULL, NULL); \
         return real(descriptor, command, argument); \
     }
 

@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,18 @@ _SOURCE = Path(__file__).with_suffix(".c")
 # struct control: mode, fired, last, count, pids, call
 _LAYOUT = struct.Struct("=iiqq32i32s")
 _MAX_PIDS = 32
+_RECORD = 3
 EVERYBODY = (-1,)
 _COMPILE_TIMEOUT_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A system call, and what it is about: a path, or two."""
+
+    call: str
+    path: str
+    other: str
 
 
 class Victim(IntEnum):
@@ -49,14 +60,22 @@ class KillSwitch:
             self._memory = mmap.mmap(descriptor, _LAYOUT.size)
         finally:
             os.close(descriptor)
-        self.environment = {"LD_PRELOAD": str(library), "KILL_SWITCH": str(control)}
+        self._record = directory / "record"
+        self._record.touch()
+        self.environment = {
+            "LD_PRELOAD": str(library),
+            "KILL_SWITCH": str(control),
+            "KILL_SWITCH_RECORD": str(self._record),
+        }
 
     def arm(self, pids: Iterable[int], last: int, victim: Victim = Victim.PROCESS) -> None:
         """Count the steps of these processes, or EVERYBODY, from now on and kill at step number `last`."""
-        watched = [*pids][:_MAX_PIDS]
-        watched += [0] * (_MAX_PIDS - len(watched))
-        self._memory[:] = _LAYOUT.pack(0, 0, last, 0, *watched, b"")
-        self._memory[:4] = struct.pack("=i", victim)
+        self._set(pids, last, victim)
+
+    def record(self, pids: Iterable[int]) -> None:
+        """Write the steps of these processes down from now on and kill nobody."""
+        self._record.write_bytes(b"")
+        self._set(pids, 0, _RECORD)
 
     def disarm(self) -> None:
         """Kill nobody from now on."""
@@ -76,6 +95,18 @@ class KillSwitch:
     def call(self) -> str:
         """The system call before which, or in which, somebody was killed."""
         return bytes(self._fields()[-1]).rstrip(b"\0").decode()
+
+    @property
+    def recorded(self) -> list[Step]:
+        """The steps since the recording began."""
+        lines = self._record.read_text(encoding="utf-8", errors="replace").splitlines()
+        return [Step(*line.split("\t")) for line in lines]
+
+    def _set(self, pids: Iterable[int], last: int, mode: int) -> None:
+        watched = [*pids][:_MAX_PIDS]
+        watched += [0] * (_MAX_PIDS - len(watched))
+        self._memory[:] = _LAYOUT.pack(0, 0, last, 0, *watched, b"")
+        self._memory[:4] = struct.pack("=i", mode)
 
     def _fields(self) -> tuple[Any, ...]:
         return _LAYOUT.unpack(self._memory[:])

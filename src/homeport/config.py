@@ -54,6 +54,16 @@ class Settings(BaseSettings):
     trusted_proxies: str = Field(
         "", description="comma-separated networks whose X-Forwarded-* headers are believed"
     )
+    workload_networks: str = Field(
+        "",
+        description="comma-separated private networks where token issuers of workloads may be asked for keys",
+    )
+    workload_ca: Path | None = Field(
+        None, description="authorities to trust when token issuers are asked, beside the system's: a PEM file"
+    )
+    workload_http: bool = Field(
+        default=False, description="allow token issuers on this machine over plain HTTP, for tests"
+    )
     token_ttl_s: int = Field(1800, ge=60, le=86400, description="life of an access token in seconds")
     audit_sync: bool = Field(
         default=False, description="flush the pull journal to the disk before each answer"
@@ -97,7 +107,7 @@ class Settings(BaseSettings):
             raise ValueError("must be auto, off or CERT,KEY")
         return value
 
-    @field_validator("trusted_proxies")
+    @field_validator("trusted_proxies", "workload_networks")
     @classmethod
     def _check_proxies(cls, value: str) -> str:
         _networks(value)
@@ -141,6 +151,11 @@ class Settings(BaseSettings):
     def proxy_networks(self) -> "tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]":
         """Networks whose forwarding headers are believed."""
         return _networks(self.trusted_proxies)
+
+    @property
+    def issuer_networks(self) -> "tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]":
+        """Private networks where token issuers may be."""
+        return _networks(self.workload_networks)
 
 
 def split_listen(value: str) -> tuple[str, int]:

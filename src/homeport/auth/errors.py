@@ -51,6 +51,17 @@ class RefreshTokenInvalidError(AuthenticationError):
         super().__init__("the refresh token is not valid any more", hint="sign in again")
 
 
+class IdentityTokenInvalidError(AuthenticationError):
+    """An identity token of another issuer does not stand for a robot; the message says why."""
+
+    def __init__(self, reason: str, *, account: str = "", hint: str = "") -> None:
+        super().__init__(
+            f"the identity token was refused: {reason}",
+            account=account,
+            hint=hint or "see the trust rules of the robot",
+        )
+
+
 class LoginSlowedDownError(OciError):
     """The attempt was not looked at: too many failed before, or too many wait.
 

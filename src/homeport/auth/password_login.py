@@ -8,14 +8,21 @@ from sqlalchemy import Connection
 from homeport.auth.accounts import Account, Accounts, is_username
 from homeport.auth.bounded_cache import BoundedCache
 from homeport.auth.clock import Clock, utc_now
-from homeport.auth.errors import CredentialsMalformedError, LoginSlowedDownError, PasswordWrongError
+from homeport.auth.errors import (
+    CredentialsMalformedError,
+    IdentityTokenInvalidError,
+    LoginSlowedDownError,
+    PasswordWrongError,
+)
 from homeport.auth.passwords import (
     MAX_PASSWORD_BYTES,
     PasswordChecksBusyError,
     Passwords,
     password_fingerprint,
 )
+from homeport.auth.robots import RobotLogin
 from homeport.auth.secret import Secret
+from homeport.auth.workload import Workload, WorkloadLogin, is_identity_token
 from homeport.db.engine import Database
 from homeport.db.login_failures import (
     LoginSubjects,
@@ -33,12 +40,13 @@ from homeport.rules.login_throttle import (
     retry_after_s,
     throttled_address,
 )
+from homeport.rules.permissions import PrincipalKind
 
 _REMEMBERED_PASSWORDS = 10_000
 
 
 class PasswordLogin:
-    """Checks user names and passwords against the database.
+    """Checks the names and passwords of users, and those of robots, against the database.
 
     A password that was right is remembered by a hash under a key of this process until the account's row
     changes, so that clients which send it with every request cost one check. A wrong one is looked up in the
@@ -51,31 +59,60 @@ class PasswordLogin:
         accounts: Accounts,
         passwords: Passwords,
         clock: Clock = utc_now,
+        workloads: WorkloadLogin | None = None,
     ) -> None:
         self._database = database
         self._accounts = accounts
         self._passwords = passwords
+        self._robots = RobotLogin(database, accounts, passwords)
         self._clock = clock
+        self._workloads = workloads
         self._cache_key = secrets.token_bytes(32)
         self._remembered: BoundedCache[bytes, Account] = BoundedCache(_REMEMBERED_PASSWORDS)
 
     async def sign_in(self, username: str, password: Secret, client_address: str) -> Account:
         """Return the account whose name and password these are.
 
-        Raises CredentialsMalformedError, PasswordWrongError, and LoginSlowedDownError when the attempt was
-        not looked at.
+        The password of a robot, or of the user name `oidc`, may be an identity token of its workload. Raises
+        CredentialsMalformedError, PasswordWrongError and IdentityTokenInvalidError, and LoginSlowedDownError
+        when the attempt was not looked at.
         """
+        workloads = self._workloads
+        if workloads and is_identity_token(password.reveal()) and await workloads.knows(username):
+            return (await self.sign_in_workload(password, username, client_address)).account
         if not is_username(username) or len(password.reveal().encode()) > MAX_PASSWORD_BYTES:
             raise CredentialsMalformedError("no account can have this name or password")
+        account = await self._recall_or_check(username, password, client_address)
+        if account.kind is PrincipalKind.ROBOT:
+            await self._robots.note_use(account, client_address, self._clock())
+        return account
+
+    async def sign_in_workload(self, token: Secret, robot_name: str, client_address: str) -> Workload:
+        """Return the workload of an identity token and the robot that it acts as.
+
+        Raises IdentityTokenInvalidError.
+        """
+        if self._workloads is None:
+            raise IdentityTokenInvalidError("no issuer is trusted", account=robot_name)
+        workload = await self._workloads.sign_in(token, robot_name)
+        await self._robots.note_use(workload.account, client_address, self._clock())
+        return workload
+
+    async def _recall_or_check(self, username: str, password: Secret, client_address: str) -> Account:
         key = self._key(username, password)
         account = await self._recall(key)
         if account is not None:
+            return account
+        subjects = LoginSubjects(username, throttled_address(client_address))
+        account = await self._robots.sign_in_generated(subjects, password, self._clock())
+        if account is not None:
+            self._remembered.put(key, account)
             return account
         try:
             async with self._passwords.turn():
                 account = await self._recall(key)
                 if account is None:
-                    account = await self._check(username, password, throttled_address(client_address))
+                    account = await self._check(subjects, password)
                     self._remembered.put(key, account)
                 return account
         except PasswordChecksBusyError:
@@ -87,18 +124,19 @@ class PasswordLogin:
         remembered = self._remembered.get(key)
         if remembered is None:
             return None
-        account = await self._accounts.find(remembered.user_id)
-        if (
-            account is None
-            or account.username != remembered.username
-            or account.password_fingerprint != remembered.password_fingerprint
-        ):
+        account = await self._accounts.find_signed_in(
+            remembered.kind, remembered.user_id, remembered.password_fingerprint, self._clock()
+        )
+        if account is None or account.username != remembered.username:
             self._remembered.drop(key)
             return None
         return account
 
-    async def _check(self, username: str, password: Secret, address: str) -> Account:
-        subjects = LoginSubjects(username, address)
+    async def _check(self, subjects: LoginSubjects, password: Secret) -> Account:
+        username = subjects.username
+        robot = await self._robots.sign_in(subjects, password, self._clock())
+        if robot is not None:
+            return robot
         user, history = await self._database.read(_find_user_and_history, subjects)
         now = self._clock()
         wait = login_wait(history, now)

@@ -11,6 +11,7 @@ from homeport.auth.bounded_cache import BoundedCache
 from homeport.auth.clock import utc_now
 from homeport.auth.errors import (
     CredentialsMalformedError,
+    IdentityTokenInvalidError,
     LoginSlowedDownError,
     PasswordWrongError,
     RefreshTokenInvalidError,
@@ -28,12 +29,14 @@ from homeport.rules.permissions import (
     ANONYMOUS,
     AuthMethod,
     Principal,
+    PrincipalKind,
     ProjectFacts,
     may_list_catalog,
     repository_actions,
 )
 
-_MAX_AUTHORIZATION_BYTES = 8 * 1024
+_MAX_AUTHORIZATION_BYTES = 24 * 1024  # an identity token may be the password
+_MAX_DETAIL = 1024
 _RECORD_SLOWED_DOWN_EVERY = timedelta(minutes=1)
 
 
@@ -113,6 +116,26 @@ class TokenService:
         account = await self._sign_in(username, password, AuthMethod.PASSWORD, facts)
         return await self._issue(account, account.as_principal(AuthMethod.PASSWORD), request)
 
+    async def answer_exchange(
+        self, identity_token: Secret, robot_name: str, request: TokenRequest, facts: RequestFacts
+    ) -> TokenAnswer:
+        """Return a token for the robot that the identity token's workload acts as (RFC 8693).
+
+        An empty name leaves it to the trust rules which robot that is. Raises IdentityTokenInvalidError.
+        """
+        method = AuthMethod.WORKLOAD
+        try:
+            workload = await self._login.sign_in_workload(identity_token, robot_name, facts.client_address)
+        except IdentityTokenInvalidError as error:
+            await self._record_login(LoginEvent(robot_name, method, LoginOutcome.FAILURE, facts, str(error)))
+            raise
+        account = workload.account
+        detail = f"{workload.subject} of {workload.issuer}"
+        await self._record_login(
+            LoginEvent(account.username, method, LoginOutcome.SUCCESS, facts, detail[:_MAX_DETAIL])
+        )
+        return await self._issue(account, account.as_principal(method), request)
+
     async def answer_refresh_token(
         self, refresh_token: Secret, request: TokenRequest, facts: RequestFacts
     ) -> TokenAnswer:
@@ -131,7 +154,7 @@ class TokenService:
     ) -> Account:
         try:
             account = await self._login.sign_in(username, password, facts.client_address)
-        except PasswordWrongError as error:
+        except (PasswordWrongError, IdentityTokenInvalidError) as error:
             await self._record_login(LoginEvent(username, method, LoginOutcome.FAILURE, facts, str(error)))
             raise
         except LoginSlowedDownError as error:
@@ -139,6 +162,7 @@ class TokenService:
                 LoginEvent(username, method, LoginOutcome.SLOWED_DOWN, facts, str(error))
             )
             raise
+        method = account.as_principal(method).auth_method
         await self._record_login(LoginEvent(account.username, method, LoginOutcome.SUCCESS, facts))
         return account
 
@@ -162,15 +186,19 @@ class TokenService:
         if account is None:
             text, token = await self._tokens.issue(TokenSubject("", None, ""), grants)
         else:
-            subject = TokenSubject(account.username, account.user_id, account.password_fingerprint)
+            subject = TokenSubject(
+                account.username, account.user_id, account.password_fingerprint, account.kind
+            )
             text, token = await self._tokens.issue(subject, grants)
-            if request.wants_refresh_token and refresh_token is None:
+            # robots have secrets that are as long-lived, and end when those do
+            is_user = account.kind is PrincipalKind.USER
+            if request.wants_refresh_token and refresh_token is None and is_user:
                 refresh_token = await self._refresh_tokens.issue(account, request.client_id)
         return TokenAnswer(
             access_token=Secret(text),
             granted=tuple(grants.scopes()),
             issued_at=token.issued_at,
-            expires_in_s=int(self._tokens.audience.ttl.total_seconds()),
+            expires_in_s=int((token.expires_at - token.issued_at).total_seconds()),
             refresh_token=refresh_token if request.wants_refresh_token else None,
         )
 

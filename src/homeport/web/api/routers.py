@@ -11,7 +11,15 @@ from homeport.web.api.conventions import CallerParameter
 from homeport.web.api.operations import OPERATIONS, Operation
 
 # modules of homeport.web.api with a `router`; more specific paths come first
-_MODULES: tuple[str, ...] = ("network", "users", "usergroups", "configurations", "systeminfo")
+_MODULES: tuple[str, ...] = (
+    "network",
+    "users",
+    "usergroups",
+    "configurations",
+    "systeminfo",
+    "robots",
+    "permissions",
+)
 
 # modules whose paths are complete, beside the API
 _ROOT_MODULES: tuple[str, ...] = ("session",)

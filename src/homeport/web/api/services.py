@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from homeport.auth.configuration import ConfigurationReader
-from homeport.auth.network import NetworkGuard
 from homeport.auth.issuers import IssuerSettings
+from homeport.auth.network import NetworkGuard
 from homeport.auth.password_login import PasswordLogin
 from homeport.auth.passwords import Passwords
 from homeport.auth.sealing import Sealer

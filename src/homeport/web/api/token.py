@@ -23,11 +23,15 @@ PATH = "/service/token"
 MAX_FORM_BYTES = 64 * 1024
 MAX_QUERY_BYTES = 64 * 1024
 MAX_FIELDS = 200
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - the name of a grant
+ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - the name of a type
 
 _FORM_TIMEOUT_S = 30.0
 _FORM_TYPE = "application/x-www-form-urlencoded"
 _CHARSETS = {"utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "ascii", "iso-8859-1": "latin-1"}
 _TRUE = {"true", "1", "yes"}
+_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:"  # noqa: S105 - as above
+_IDENTITY_TOKEN_TYPES = {f"{_TOKEN_TYPE}jwt", f"{_TOKEN_TYPE}id_token"}
 _METHODS = "GET, HEAD, POST"
 
 RequestFactsReader = Callable[[Scope], RequestFacts]
@@ -82,8 +86,12 @@ class _TokenEndpoint:
                 given = await self._service.answer_header(_authorization(request), asked, facts)
                 return {"token": given.access_token.reveal(), **_describe(given)}
             case "POST":
-                given = await self._answer_form(_parse_fields(*await _read_form(request)), facts)
-                return {**_describe(given), "scope": " ".join(map(str, given.granted))}
+                fields = _parse_fields(*await _read_form(request))
+                given = await self._answer_form(fields, facts)
+                answer = {**_describe(given), "scope": " ".join(map(str, given.granted))}
+                if _single(fields, "grant_type") == TOKEN_EXCHANGE:
+                    answer |= {"issued_token_type": ACCESS_TOKEN, "token_type": "Bearer"}
+                return answer
             case _:
                 raise TokenRequestError("this method is not supported here", status=405)
 
@@ -102,11 +110,27 @@ class _TokenEndpoint:
             case "refresh_token":
                 token = Secret(_single(fields, "refresh_token"))
                 return await self._service.answer_refresh_token(token, asked, facts)
+            case grant_type if grant_type == TOKEN_EXCHANGE:
+                return await self._answer_exchange(fields, asked, facts)
             case _:
                 raise TokenRequestError(
                     "the grant type is missing or not supported",
-                    hint="use grant_type=password or grant_type=refresh_token",
+                    hint=f"use grant_type=password, refresh_token or {TOKEN_EXCHANGE}",
                 )
+
+    async def _answer_exchange(self, fields: Fields, asked: TokenRequest, facts: RequestFacts) -> TokenAnswer:
+        """Answer a token exchange (RFC 8693, 2.1); `client_id` may name the robot."""
+        if _single(fields, "subject_token_type") not in _IDENTITY_TOKEN_TYPES:
+            raise TokenRequestError(
+                "the type of the subject token is missing or not supported",
+                hint=f"use subject_token_type={_TOKEN_TYPE}jwt or {_TOKEN_TYPE}id_token",
+            )
+        if _single(fields, "requested_token_type") not in {"", ACCESS_TOKEN, f"{_TOKEN_TYPE}jwt"}:
+            raise TokenRequestError("only access tokens are given", hint=f"use {ACCESS_TOKEN}")
+        if _single(fields, "actor_token"):
+            raise TokenRequestError("actor tokens are not supported")
+        token = Secret(_single(fields, "subject_token"))
+        return await self._service.answer_exchange(token, asked.client_id, asked, facts)
 
 
 def _describe(given: TokenAnswer) -> dict[str, object]:

@@ -11,6 +11,7 @@ from tests.unit.remote.conftest import QUICK
 from tests.unit.remote.hostile import HostileRegistry, Respond, answer, run_handler
 
 from homeport.oci.reference import ImageReference
+from homeport.remote.blob import VerifiedBlob
 from homeport.remote.credentials import Credentials
 from homeport.remote.errors import ProtocolError, RefusedError, RemoteError, TransientError
 from homeport.remote.places import PlaceOptions, Registries
@@ -128,6 +129,21 @@ async def test_token_that_the_registry_no_longer_takes_is_replaced(hostile: Host
         service.valid.clear()
         await repository.fetch_manifest("1")
     assert service.issued == 2
+
+
+async def test_token_that_ends_before_a_download_is_replaced(hostile: HostileRegistry) -> None:
+    service = guarded(hostile)
+    hostile.add_image("a/image", "1", b"layer")
+    registries, (repository,) = await client(hostile, None)
+    async with registries:
+        content = await repository.fetch_manifest("1")
+        service.valid.clear()
+        for blob in content.blobs():
+            await VerifiedBlob(repository, blob).read_all()
+        service.valid.clear()
+        hostile.on("GET", "/blobs/", answer(401, WWW_Authenticate="Bearer realm=/token"), times=9)
+        with pytest.raises(RefusedError):
+            await VerifiedBlob(repository, content.blobs()[0]).read_all()
 
 
 async def test_registry_that_takes_no_token_is_refused_and_not_asked_forever(

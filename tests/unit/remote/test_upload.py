@@ -5,6 +5,7 @@ import pytest
 from aiohttp import web
 from tests.unit.remote.hostile import (
     HostileRegistry,
+    Respond,
     answer,
     cut_download,
     cut_upload,
@@ -17,7 +18,13 @@ from homeport.oci.digest import Digest
 from homeport.oci.manifest import Descriptor
 from homeport.oci.reference import ImageReference
 from homeport.remote.blob import VerifiedBlob
-from homeport.remote.errors import ContentMismatchError, ProtocolError, RefusedError, TransientError
+from homeport.remote.errors import (
+    ContentMismatchError,
+    ProtocolError,
+    RefusedError,
+    RemoteError,
+    TransientError,
+)
 from homeport.remote.places import Registries
 from homeport.remote.repository import RegistryRepository
 from homeport.remote.upload import SMALL_BLOB_BYTES
@@ -121,6 +128,55 @@ async def test_transient_status_at_any_step_is_repeated(
     registry.on(method, "/uploads/", answer(status), times=2)
     await destination.write_blob(blob_in(hostile, repository, LARGE), None)
     assert registry.blobs == {digest_of(LARGE): LARGE}
+
+
+@pytest.mark.parametrize(("method", "status"), [("PATCH", 404), ("PATCH", 416), ("PUT", 404)])
+async def test_upload_that_the_registry_no_longer_knows_starts_again(
+    method: str, status: int, hostile: HostileRegistry, repository: RegistryRepository, target: Target
+) -> None:
+    registry, destination = target
+    registry.on(method, "/uploads/", read_and_answer(status))
+    await destination.write_blob(blob_in(hostile, repository, LARGE), None)
+    assert registry.blobs == {digest_of(LARGE): LARGE}
+    assert registry.started_uploads == 2
+
+
+def read_and_answer(status: int, **headers: str) -> Respond:
+    """Read the whole body before the answer."""
+
+    async def respond(request: web.BaseRequest) -> web.StreamResponse:
+        async for _ in request.content.iter_any():
+            pass
+        return await answer(status, b"", **headers)(request)
+
+    return respond
+
+
+async def test_token_that_ends_during_an_upload_is_replaced(
+    hostile: HostileRegistry, repository: RegistryRepository, target: Target
+) -> None:
+    registry, destination = target
+    challenge = f'Bearer realm="{registry.url}/token"'
+    registry.on("GET", "^/token", answer(200, b'{"token": "new"}'), times=9)
+    registry.on("PATCH", "/uploads/", read_and_answer(401, WWW_Authenticate=challenge))
+    registry.on("PUT", "/uploads/", answer(401, WWW_Authenticate=challenge))
+    await destination.write_blob(blob_in(hostile, repository, LARGE), None)
+    assert registry.blobs == {digest_of(LARGE): LARGE}
+    assert registry.requests("PUT", "")[-1].headers["Authorization"] == "Bearer new"
+
+
+@pytest.mark.parametrize(
+    ("method", "status"), [("POST", 200), ("PATCH", 400), ("PATCH", 403), ("PUT", 400), ("PUT", 413)]
+)
+async def test_unexpected_status_ends_the_upload(
+    method: str, status: int, hostile: HostileRegistry, repository: RegistryRepository, target: Target
+) -> None:
+    registry, destination = target
+    registry.on(method, "/uploads/", read_and_answer(status), times=9)
+    with pytest.raises(RemoteError, match="a blob for b/image"):
+        await destination.write_blob(blob_in(hostile, repository, LARGE), None)
+    assert registry.blobs == {}
+    assert registry.uploads == {}
 
 
 async def test_small_blob_is_sent_again_in_a_new_upload(

@@ -311,6 +311,12 @@ def delete_secret(connection: Connection, robot_id: int, secret_id: int) -> bool
     return result.rowcount > 0
 
 
+def has_secrets_expired_before(connection: Connection, moment: datetime) -> bool:
+    """Tell whether there are secrets to delete."""
+    found = select(robot_secret.c.id).where(robot_secret.c.expires_at < moment).limit(1)
+    return connection.execute(found).first() is not None
+
+
 def delete_secrets_expired_before(connection: Connection, moment: datetime) -> int:
     """Delete secrets that have ended; returns how many."""
     return connection.execute(delete(robot_secret).where(robot_secret.c.expires_at < moment)).rowcount

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from homeport.db.audit import AuditRecord, forget_journal, journal_offset, take_in
 from homeport.db.engine import Database
 from homeport.db.pulls import count_pulls
+from homeport.db.robots import note_uses
 from homeport.registry.journal import SUFFIX, parse_lines, sync_directory
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger()
@@ -78,6 +79,7 @@ async def _drain(database: Database, path: Path) -> int:
 def _take_in(connection: Connection, journal: str, records: list[AuditRecord], offset_bytes: int) -> None:
     # repositories before the audit table, as pushes do, so that neither waits for the other
     count_pulls(connection, records)
+    note_uses(connection, {each.principal: (each.recorded_at, each.client_address) for each in records})
     take_in(connection, journal, records, offset_bytes)
 
 

@@ -83,8 +83,9 @@ def _print_summary(report: Report, *, reads_content: bool) -> None:
         f" {counts.tags} tags, {counts.blobs} blobs with {counts.blob_bytes} bytes"
     )
     if report.is_healthy:
-        read = "and was read" if reads_content else "; --content also reads it"
-        print(f"Nothing is lost or damaged. All content is in its place {read}.".replace(" ;", ";"))
+        print(
+            "Nothing is lost or damaged." + ("" if reads_content else " (--content also reads every blob.)")
+        )
     else:
         print(f"{report.damages} damages found.")
 

@@ -180,30 +180,49 @@ def delete_repository(connection: Connection, repository_id: int) -> int:
     return count
 
 
-def plan_copy(connection: Connection, repository_id: int, manifest_id: int) -> list[int]:
-    """Return what a copy of the artifact takes along, children before what names them.
+@dataclass(frozen=True, slots=True)
+class PlannedCopy:
+    """A manifest that a copy takes along."""
 
-    These are the children of indexes and the accessories of all of these, each once.
+    id: int
+    digest: str
+    is_accessory: bool
+
+
+def plan_copy(
+    connection: Connection, repository_id: int, manifest_id: int, *, limit: int
+) -> list[PlannedCopy] | None:
+    """Return what a copy of the artifact takes along, children before what names them, accessories last.
+
+    These are the children of indexes and the accessories of all of these, each once; None is more than
+    `limit`.
     """
-    planned: dict[int, None] = {}
-    waiting = [(manifest_id, False)]
+    digest = connection.execute(select(manifest.c.digest).where(manifest.c.id == manifest_id)).scalar_one()
+    planned: dict[int, PlannedCopy] = {}
+    accessories = [PlannedCopy(manifest_id, digest, is_accessory=False)]
     begun: set[int] = set()
-    accessories: list[int] = []
-    while waiting or accessories:
-        if not waiting:
-            waiting.append((accessories.pop(0), False))
-        current, is_ready = waiting.pop()
-        if is_ready:
-            planned[current] = None
-            continue
-        if current in begun:
-            continue
-        begun.add(current)
-        waiting.append((current, True))
-        waiting.extend((id_, False) for id_, _ in _child_ids(connection, repository_id, current))
-        digest = connection.execute(select(manifest.c.digest).where(manifest.c.id == current)).scalar_one()
-        accessories.extend(id_ for id_, _ in _accessory_ids(connection, repository_id, digest))
-    return list(planned)
+    while accessories:
+        waiting = [(accessories.pop(0), False)]
+        while waiting:
+            current, is_ready = waiting.pop()
+            if is_ready:
+                planned.setdefault(current.id, current)
+                continue
+            if current.id in begun:
+                continue
+            begun.add(current.id)
+            if len(begun) > limit:
+                return None
+            waiting.append((current, True))
+            waiting.extend(
+                (PlannedCopy(id_, text, is_accessory=False), False)
+                for id_, text in _child_ids(connection, repository_id, current.id)
+            )
+            accessories.extend(
+                PlannedCopy(id_, text, is_accessory=True)
+                for id_, text in _accessory_ids(connection, repository_id, current.digest)
+            )
+    return list(planned.values())
 
 
 def copy_manifest(

@@ -12,6 +12,9 @@ from homeport.web.api.operations import OPERATIONS, Operation
 
 # modules of homeport.web.api with a `router`; more specific paths come first
 _MODULES: tuple[str, ...] = (
+    "repositories",
+    "artifacts",
+    "icons",
     "network",
     "users",
     "usergroups",

@@ -18,6 +18,13 @@ def insert_or_keep(
     connection.execute(_keeping_insert(connection.dialect.name, table), rows)
 
 
+def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> int | None:
+    """Insert the row and return its id; None, and nothing changed, when one of its keys exists already."""
+    statement = _insert(connection.dialect.name, table).on_conflict_do_nothing().returning(table.c.id)
+    made: int | None = connection.execute(statement, row).scalar()
+    return made
+
+
 def insert_or_replace(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
     """Insert the row, or overwrite the one with the same primary key."""
     connection.execute(_replacing_insert(connection.dialect.name, table, tuple(row)), row)

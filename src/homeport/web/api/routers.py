@@ -12,6 +12,14 @@ from homeport.web.api.operations import OPERATIONS, Operation
 
 # modules of homeport.web.api with a `router`; more specific paths come first
 _MODULES: tuple[str, ...] = (
+    "projects",
+    "metadata",
+    "members",
+    "roles",
+    "quotas",
+    "labels",
+    "search",
+    "statistics",
     "repositories",
     "artifacts",
     "icons",

@@ -451,7 +451,7 @@ async def set_user_password(settings: Settings, username: str, password: Secret)
             raise HomeportError(f"there is no local user {username!r}")
         await database.write(forget_login_failures, username)
         actor = Actor(getpass.getuser(), "local", "", "homeport user set-password", os.urandom(8).hex())
-        record = actor.record("update_user", Target(reference=username), detail='{"changed": "password"}')
+        record = actor.record("update_user", Target(reference=username), detail="password")
         await Recorder(database).record(record)
 
 

@@ -1,7 +1,6 @@
 """The server and the callers that tests of Harbor's API share."""
 
 import pytest
-
 from tests.api.client import Api
 from tests.servers import HomeportServer
 

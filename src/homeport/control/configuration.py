@@ -3,7 +3,6 @@
 Services read it through `homeport.auth.configuration.ConfigurationReader`, which caches it.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -87,8 +86,8 @@ class ConfigurationService:
         store_settings(connection, stored, datetime.now(UTC))
         before = {name: _shown(old, name) for name in changed}
         after = {name: HIDDEN if name in SECRET_NAMES else value for name, value in changed.items()}
-        detail = json.dumps({"before": before, "after": after}, ensure_ascii=False, sort_keys=True)
-        add_records(connection, [actor.record("update_configuration", Target(), detail=detail)])
+        record = actor.record("update_configuration", Target(), before=before, after=after)
+        add_records(connection, [record])
 
 
 def _kind(name: str) -> type:

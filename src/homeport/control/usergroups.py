@@ -1,6 +1,5 @@
 """Groups of users; who is in them, LDAP, an OpenID provider or a proxy says at each sign-in."""
 
-import json
 from dataclasses import asdict
 from datetime import UTC, datetime
 
@@ -71,8 +70,8 @@ def _create(connection: Connection, actor: Actor, kind: GroupKind, name: str, ld
     group_id = insert_group(connection, kind, name, ldap_group_dn, datetime.now(UTC))
     if group_id is None:
         raise ConflictError("there is this user group already")
-    changes = {"after": asdict(StoredGroup(group_id, name, int(kind), ldap_group_dn))}
-    _record(connection, actor, "create_user_group", name, changes)
+    after = asdict(StoredGroup(group_id, name, int(kind), ldap_group_dn))
+    add_records(connection, [actor.record("create_user_group", Target(reference=name), after=after)])
     return group_id
 
 
@@ -84,16 +83,13 @@ def _rename(connection: Connection, actor: Actor, group_id: int, name: str) -> N
     if kind is not GroupKind.LDAP and find_same_group(connection, kind, name, "") is not None:
         raise ConflictError("there is a user group of that name already")
     rename_group(connection, group_id, name)
-    changes = {"before": {"group_name": found.name}, "after": {"group_name": name}}
-    _record(connection, actor, "update_user_group", name, changes)
+    before, after = {"group_name": found.name}, {"group_name": name}
+    record = actor.record("update_user_group", Target(reference=name), before=before, after=after)
+    add_records(connection, [record])
 
 
 def _delete(connection: Connection, actor: Actor, group_id: int) -> None:
     found = _find(connection, group_id)
     delete_group(connection, group_id)
-    _record(connection, actor, "delete_user_group", found.name, {"before": asdict(found)})
-
-
-def _record(connection: Connection, actor: Actor, operation: str, name: str, detail: object) -> None:
-    text = json.dumps(detail, ensure_ascii=False, sort_keys=True)
-    add_records(connection, [actor.record(operation, Target(reference=name), detail=text)])
+    target = Target(reference=found.name)
+    add_records(connection, [actor.record("delete_user_group", target, before=asdict(found))])

@@ -1,6 +1,5 @@
 """User accounts: who may see, make, change and delete them."""
 
-import json
 import re
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -299,8 +298,9 @@ def _change_profile(
     if profile.email != found.email and has_email(connection, profile.email, besides=user_id):
         raise BadRequestError("the email is used by another user")
     update_profile(connection, user_id, profile, datetime.now(UTC))
-    changes = {"before": asdict(found.profile), "after": asdict(profile)}
-    _record(connection, actor, "update_user", found.username, changes)
+    target = Target(reference=found.username)
+    before, after = asdict(found.profile), asdict(profile)
+    add_records(connection, [actor.record("update_user", target, before=before, after=after)])
 
 
 def _set_sysadmin(connection: Connection, actor: Actor, user_id: int, *, is_sysadmin: bool) -> None:
@@ -311,8 +311,9 @@ def _set_sysadmin(connection: Connection, actor: Actor, user_id: int, *, is_sysa
     if not is_sysadmin and not sysadmins - {user_id}:
         raise _last_sysadmin()
     set_sysadmin(connection, user_id, datetime.now(UTC), is_sysadmin=is_sysadmin)
-    changes = {"before": {"sysadmin_flag": not is_sysadmin}, "after": {"sysadmin_flag": is_sysadmin}}
-    _record(connection, actor, "update_user", found.username, changes)
+    target = Target(reference=found.username)
+    before, after = {"sysadmin_flag": not is_sysadmin}, {"sysadmin_flag": is_sysadmin}
+    add_records(connection, [actor.record("update_user", target, before=before, after=after)])
 
 
 def _change_password(
@@ -321,7 +322,7 @@ def _change_password(
     found = _find(connection, user_id)
     _require_power(principal, found)
     change_password_hash(connection, user_id, password_hash, datetime.now(UTC))
-    _record(connection, actor, "update_user", found.username, {"changed": "password"})
+    _record(connection, actor, "update_user", found.username, "password")
 
 
 def _set_cli_secret(
@@ -329,7 +330,7 @@ def _set_cli_secret(
 ) -> None:
     if not store_cli_secret(connection, found.id, secret_hash, sealed, datetime.now(UTC)):
         raise _unknown(found.id)
-    _record(connection, actor, "update_user", found.username, {"changed": "cli_secret"})
+    _record(connection, actor, "update_user", found.username, "cli_secret")
 
 
 def _delete(connection: Connection, principal: Principal, actor: Actor, user_id: int) -> None:
@@ -352,10 +353,9 @@ def _find(connection: Connection, user_id: int) -> UserDetails:
 
 
 def _record(
-    connection: Connection, actor: Actor, operation: str, username: str, detail: object = None
+    connection: Connection, actor: Actor, operation: str, username: str, detail: str | None = None
 ) -> None:
-    text = None if detail is None else json.dumps(detail, ensure_ascii=False, sort_keys=True)
-    add_records(connection, [actor.record(operation, Target(reference=username), detail=text)])
+    add_records(connection, [actor.record(operation, Target(reference=username), detail=detail)])
 
 
 def _is_self(principal: Principal, user_id: int) -> bool:

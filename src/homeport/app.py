@@ -19,6 +19,7 @@ from homeport.auth.accounts import Accounts
 from homeport.auth.authentication import Authenticator
 from homeport.auth.authority import AUTHORITY_CERTIFICATE, authority_directory
 from homeport.auth.bootstrap import change_password, ensure_admin
+from homeport.auth.certificates import CertificateLogin
 from homeport.auth.cleaning import delete_outlived
 from homeport.auth.configuration import Configuration, ConfigurationReader
 from homeport.auth.issuers import IssuerKeys, IssuerSettings
@@ -47,6 +48,7 @@ from homeport.db.signing_keys import StoredSigningKey, list_signing_keys
 from homeport.db.upgrade import HEAD, current_revision, upgrade_database
 from homeport.errors import HomeportError
 from homeport.jobs.journals import drain_journals
+from homeport.jobs.robots import look_after_robots
 from homeport.jobs.worker import Chore, run_chores
 from homeport.registry.content import SmallContent
 from homeport.registry.delete import Deleter
@@ -65,7 +67,7 @@ from homeport.web.api.callers import Callers
 from homeport.web.api.services import ServerFacts, Services
 from homeport.web.forwarded import Forwarding
 from homeport.web.site import AsgiApp, Site
-from homeport.web.v2.access import Access
+from homeport.web.v2.access import Access, HouseRules
 from homeport.web.v2.app import RegistryApp
 from homeport.web.v2.blobs import Blobs
 from homeport.web.v2.lists import Lists
@@ -223,7 +225,9 @@ def build_site(settings: Settings, resources: Resources) -> Site:
     login = PasswordLogin(database, accounts, passwords, workloads=workloads)
     authenticator = Authenticator(database, accounts, tokens, login)
     network = NetworkGuard(database)
-    access = Access(authenticator, forwarding, recorder, configuration, network)
+    certificates = CertificateLogin(database, settings.client_ca)
+    house = HouseRules(configuration, network, certificates)
+    access = Access(authenticator, forwarding, recorder, house)
     puller = Puller(database, store)
     deleter = Deleter(database)
     pusher = Pusher(database, SmallContent(store), allows_sparse=settings.sparse_indexes)
@@ -253,7 +257,7 @@ def build_site(settings: Settings, resources: Resources) -> Site:
     services = Services(
         database=database,
         store=store,
-        callers=Callers(authenticator, sessions, forwarding, recorder),
+        callers=Callers(authenticator, sessions, forwarding, recorder, certificates),
         sessions=sessions,
         login=login,
         browser_login=BrowserLogin(database, login, sessions),
@@ -377,6 +381,7 @@ async def _serve_jobs(settings: Settings) -> None:
                 Chore(
                     "uploads", lambda: store.expire_uploads(datetime.now(UTC) - upload_ttl), _EXPIRY_PAUSE_S
                 ),
+                Chore("robots", lambda: look_after_robots(database, datetime.now(UTC)), _EXPIRY_PAUSE_S),
                 Chore("sign-ins", lambda: delete_outlived(database, datetime.now(UTC)), _EXPIRY_PAUSE_S),
             ],
             stop,

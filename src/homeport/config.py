@@ -64,6 +64,10 @@ class Settings(BaseSettings):
     workload_http: bool = Field(
         default=False, description="allow token issuers on this machine over plain HTTP, for tests"
     )
+    client_ca: Path | None = Field(
+        None,
+        description="PEM file: authorities of client certificates that trusted proxies pass on",
+    )
     token_ttl_s: int = Field(1800, ge=60, le=86400, description="life of an access token in seconds")
     audit_sync: bool = Field(
         default=False, description="flush the pull journal to the disk before each answer"

@@ -5,6 +5,8 @@ import re
 from collections.abc import Mapping, MutableMapping
 from typing import Any
 
+from homeport.auth.certificates import find_certificate_header
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 _HOST = re.compile(r"[A-Za-z0-9.\-_]+(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](?::[0-9]{1,5})?")
@@ -58,6 +60,15 @@ class Forwarding:
         if scheme not in {"http", "https"} or not _HOST.fullmatch(host):
             return "http://localhost"
         return f"{scheme}://{host}"
+
+    def client_certificate(
+        self, scope: MutableMapping[str, Any], headers: Mapping[bytes, bytes]
+    ) -> bytes | None:
+        """Return the header in which a trusted proxy passes on the client's certificate, if it does."""
+        client = scope.get("client")
+        if not self._networks or not client or not self._is_trusted(client[0]):
+            return None
+        return find_certificate_header(headers)
 
     def _is_trusted(self, address: str) -> bool:
         if not _is_address(address):

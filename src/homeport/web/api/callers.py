@@ -7,12 +7,13 @@ from secrets import compare_digest
 from starlette.requests import Request
 
 from homeport.auth.authentication import Authenticator
+from homeport.auth.certificates import CertificateLogin
 from homeport.auth.errors import AuthenticationError
 from homeport.auth.sessions import Sessions
 from homeport.control.errors import ForbiddenError, UnauthenticatedError
 from homeport.db.actor import Actor, Target
 from homeport.registry.recorder import Recorder
-from homeport.rules.permissions import ANONYMOUS, Principal
+from homeport.rules.permissions import ANONYMOUS, AuthMethod, Principal
 from homeport.web.forwarded import Forwarding
 
 SESSION_COOKIE = "sid"
@@ -26,8 +27,14 @@ class Callers:
     """Identifies callers and gives their requests an id."""
 
     def __init__(
-        self, authenticator: Authenticator, sessions: Sessions, forwarding: Forwarding, recorder: Recorder
+        self,
+        authenticator: Authenticator,
+        sessions: Sessions,
+        forwarding: Forwarding,
+        recorder: Recorder,
+        certificates: CertificateLogin,
     ) -> None:
+        self._certificates = certificates
         self._authenticator = authenticator
         self._sessions = sessions
         self._forwarding = forwarding
@@ -46,7 +53,9 @@ class Callers:
         if authorization is not None:
             principal = await self._identify_header(request, authorization, address)
         else:
-            principal = await self._identify_session(request)
+            principal = await self._identify_certificate(request, address)
+            if principal.is_anonymous:
+                principal = await self._identify_session(request)
         return principal, self.actor(request, principal.name, principal.auth_method, address)
 
     def actor(self, request: Request, principal: str, method: str, address: str) -> Actor:
@@ -62,11 +71,29 @@ class Callers:
         try:
             authentication = await self._authenticator.authenticate(authorization, address)
         except AuthenticationError as error:
-            actor = self.actor(request, error.account, "basic", address)
-            record = actor.record("login", Target(), outcome="failure", detail=str(error))
-            await self._recorder.record(record)
+            await self._record_failure(request, error, "basic", address)
             raise
         return authentication.principal
+
+    async def _identify_certificate(self, request: Request, address: str) -> Principal:
+        if not self._certificates.is_enabled:
+            return ANONYMOUS
+        certificate = self._forwarding.client_certificate(request.scope, dict(request.scope["headers"]))
+        if certificate is None:
+            return ANONYMOUS
+        try:
+            account = await self._certificates.sign_in(certificate)
+        except AuthenticationError as error:
+            await self._record_failure(request, error, "certificate", address)
+            raise
+        return account.as_principal(AuthMethod.CERTIFICATE)
+
+    async def _record_failure(
+        self, request: Request, error: AuthenticationError, method: str, address: str
+    ) -> None:
+        actor = self.actor(request, error.account, method, address)
+        record = actor.record("login", Target(), outcome="failure", detail=str(error))
+        await self._recorder.record(record)
 
     async def _identify_session(self, request: Request) -> Principal:
         cookie = request.cookies.get(SESSION_COOKIE)

@@ -23,6 +23,7 @@ _MODULES: tuple[str, ...] = (
     "repositories",
     "artifacts",
     "icons",
+    "certificates",
     "network",
     "users",
     "usergroups",

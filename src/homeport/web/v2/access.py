@@ -1,6 +1,9 @@
 """Who calls, and may they? Authentication, challenges and denials under /v2."""
 
+from dataclasses import dataclass
+
 from homeport.auth.authentication import Authentication, Authenticator
+from homeport.auth.certificates import CertificateLogin
 from homeport.auth.configuration import ConfigurationReader
 from homeport.auth.errors import AuthenticationError
 from homeport.auth.network import NetworkGuard
@@ -13,6 +16,7 @@ from homeport.registry.errors import NameUnknownError
 from homeport.registry.recorder import Recorder
 from homeport.rules.network import NetworkOperation, is_admitted
 from homeport.rules.permissions import (
+    AuthMethod,
     RepositoryAction,
     may_do,
     may_list_catalog,
@@ -53,6 +57,15 @@ class Caller:
         return _actor(self._request, principal.name, principal.auth_method, self.address)
 
 
+@dataclass(frozen=True, slots=True)
+class HouseRules:
+    """What every caller meets, whoever it is."""
+
+    configuration: ConfigurationReader
+    network: NetworkGuard
+    certificates: CertificateLogin
+
+
 class Access:
     """Decides on requests by what the account may do now and what its token was issued for."""
 
@@ -61,14 +74,14 @@ class Access:
         authenticator: Authenticator,
         forwarding: Forwarding,
         recorder: Recorder,
-        configuration: ConfigurationReader,
-        network: NetworkGuard,
+        house: HouseRules,
     ) -> None:
         self._authenticator = authenticator
         self._forwarding = forwarding
         self._recorder = recorder
-        self._configuration = configuration
-        self._network = network
+        self._configuration = house.configuration
+        self._network = house.network
+        self._certificates = house.certificates
 
     async def require(self, request: Request, location: Location, action: RepositoryAction) -> Caller:
         """Return the caller when it may do this to the repository.
@@ -80,7 +93,7 @@ class Access:
         """
         header = request.headers.get(b"authorization")
         authentication = self._authenticator.authenticate_cached(header, request.access_version)
-        if authentication is None:
+        if authentication is None or (header is None and self._certificates.is_enabled):
             authentication = await self._verify(request, header, (_scope(location, action),))
         caller = self._caller(request, authentication)
         if self.is_allowed(caller, location, action):
@@ -110,7 +123,7 @@ class Access:
 
         Clients choose their way to authenticate from this answer, so it must not be 200 without them.
         """
-        if b"authorization" not in request.headers:
+        if b"authorization" not in request.headers and not self._certificates.is_enabled:
             raise ChallengeError(())
         caller = await self._identify(request, ())
         if _is_stranger(caller.authentication):
@@ -140,7 +153,7 @@ class Access:
     async def _identify(self, request: Request, scopes: tuple[Scope, ...]) -> Caller:
         header = request.headers.get(b"authorization")
         authentication = self._authenticator.authenticate_cached(header, request.access_version)
-        if authentication is None:
+        if authentication is None or (header is None and self._certificates.is_enabled):
             authentication = await self._verify(request, header, scopes)
         return self._caller(request, authentication)
 
@@ -152,7 +165,13 @@ class Access:
         self, request: Request, header: bytes | None, scopes: tuple[Scope, ...]
     ) -> Authentication:
         address = self._forwarding.client_address(request.scope, request.headers)
+        certificate = None
+        if header is None and self._certificates.is_enabled:
+            certificate = self._forwarding.client_certificate(request.scope, request.headers)
         try:
+            if certificate is not None:
+                account = await self._certificates.sign_in(certificate)
+                return Authentication(account.as_principal(AuthMethod.CERTIFICATE))
             return await self._authenticator.authenticate(header, address)
         except AuthenticationError as error:
             actor = _actor(request, error.account, "", address)

@@ -243,6 +243,26 @@ class Client:
         """Look at the names and compare them with what may be seen."""
         self._world.settle({key: await self.look(key) for key in keys})
 
+    async def check_lists(self, repository: str) -> None:
+        """Compare the list of tags, and the referrers of each subject, with what is seen under the names."""
+        keys = [key for key in self._world.all_keys() if key.repository == repository]
+        seen = {key.name for key in keys if self._world.value(key) is not None}
+        expected = sorted(key.name for key in keys if key.kind is Kind.TAG and key.name in seen)
+        listed: list[str] = []
+        while page := await self._list_tags(repository, listed[-1:]):
+            listed += page
+        assert listed == expected
+        subjects: dict[str, set[str]] = {}
+        for key in keys:
+            if key.kind is Kind.MANIFEST and key.name in seen:
+                subject = json.loads(self._world.contents[key.name]).get("subject")
+                if subject is not None:
+                    subjects.setdefault(subject["digest"], set()).add(key.name)
+        for subject, referrers in subjects.items():
+            answer = await self.ask("GET", f"/v2/{repository}/referrers/{subject}")
+            _expect(answer, 200)
+            assert {entry["digest"] for entry in json.loads(answer.body)["manifests"]} == referrers
+
     async def settle_uploads(self, *, resumes: Callable[[Session], bool], repository: str = "") -> None:
         """Go on with every upload that was cut off, or give it up; none may lack what was acknowledged."""
         for session in list(self._world.sessions.values()):
@@ -259,6 +279,14 @@ class Client:
                 await self.finish_upload(session)
             else:
                 await self.cancel_upload(session)
+
+    async def _list_tags(self, repository: str, after: Sequence[str]) -> list[str]:
+        query = urlencode([("n", 100), *(("last", tag) for tag in after)])
+        answer = await self.ask("GET", f"/v2/{repository}/tags/list?{query}")
+        if answer.status == 404:
+            return []
+        _expect(answer, 200)
+        return list(json.loads(answer.body)["tags"] or [])
 
     def _blob(self, repository: str, digest: str, content: bytes) -> Changes:
         self._world.contents[digest] = content

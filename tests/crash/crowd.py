@@ -64,6 +64,8 @@ class Crowd:
             part = repositories[start : start + _REPOSITORIES_PER_TOKEN]
             async with self._client(await self._sign_in(*part)) as client:
                 await client.settle([key for key in self.world.all_keys() if key.repository in part])
+                for repository in part:
+                    await client.check_lists(repository)
 
     async def _work(self, repository: str, token: str, deadline: float) -> None:
         chance = random.Random(f"{self.seed}-{repository}")  # noqa: S311 - no secret

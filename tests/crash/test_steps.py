@@ -7,9 +7,10 @@ finds no damage.
 """
 
 import pytest
+from tests.crash.client import Client
 from tests.crash.conftest import NewHouse
 from tests.crash.kill_switch import Victim
-from tests.crash.scenarios import SCENARIOS, Scenario
+from tests.crash.scenarios import REPOSITORIES, SCENARIOS, Scenario
 from tests.crash.sweep import Sweep
 
 pytestmark = pytest.mark.anyio
@@ -41,6 +42,9 @@ async def sweep(
         kills = await run.run(scenario, first=1 + number % stride)
         print(f"{scenario.name}: {kills} kills at {dict(run.calls)}")  # noqa: T201 - shown when it fails
         assert kills > 0
+    async with Client(house.server.url, house.world, house.authorization) as client:
+        for repository in REPOSITORIES:
+            await client.check_lists(repository)
     await house.check()
 
 

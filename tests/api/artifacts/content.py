@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, insert, select
 from tests.api.client import Api, ApiAnswer
 from tests.servers import HomeportServer
 
-from homeport.db.schema import EPOCH, label, project, project_member
+from homeport.db.schema import EPOCH, audit_record, label, project, project_member
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -200,6 +200,24 @@ class House:
                 return int(
                     connection.execute(select(project.c.id).where(project.c.name == name)).scalar_one()
                 )
+        finally:
+            engine.dispose()
+
+    def audit_records(self, repository: str) -> list[dict[str, Any]]:
+        """Return what was recorded of the repository by the control plane, the oldest first."""
+        engine = create_engine(f"sqlite:///{self.server.data / 'homeport.db'}")
+        wanted = (audit_record.c.operation, audit_record.c.reference, audit_record.c.detail)
+        try:
+            with engine.connect() as connection:
+                rows = connection.execute(
+                    select(*wanted)
+                    .where(
+                        audit_record.c.repository == repository,
+                        audit_record.c.operation.not_in(("pull", "push", "mount", "delete")),
+                    )
+                    .order_by(audit_record.c.id)
+                )
+                return [dict(row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
         finally:
             engine.dispose()
 

@@ -1,6 +1,5 @@
 """Audit records of what the control plane changes, with what was before and what is after."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,6 +21,5 @@ class Change:
 
 def record_change(connection: Connection, actor: Actor, change: Change) -> None:
     """Write the record of a change in the transaction that makes it."""
-    facts = {"before": change.before, "after": change.after}
-    detail = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
-    add_records(connection, [actor.record(change.operation, change.target, detail=detail)])
+    record = actor.record(change.operation, change.target, before=change.before, after=change.after)
+    add_records(connection, [record])

@@ -44,10 +44,9 @@ def check_pattern(pattern: str) -> str:
         )
     if any(brace in _BRACES.sub("", pattern) for brace in "{}"):
         raise PatternInvalidError("the braces of the repository pattern do not match")
-    if len(_STARS.findall(pattern)) > MAX_WILDCARDS or any(
-        len(stars) > len("**") for stars in _STARS.findall(pattern)
-    ):
-        raise PatternInvalidError(f"a repository pattern has at most {MAX_WILDCARDS} of * and **")
+    stars = _STARS.findall(pattern)
+    if len(stars) + len(_BRACES.findall(pattern)) > MAX_WILDCARDS or "***" in pattern:
+        raise PatternInvalidError(f"a repository pattern has at most {MAX_WILDCARDS} of *, ** and {{...}}")
     return pattern
 
 

@@ -49,14 +49,26 @@ def records_of(robot_server: HomeportServer) -> RecordsOf:
     """Return what reads the audit records about a robot, the oldest first."""
 
     def read(robot_name: str) -> list[dict[str, Any]]:
-        connection = sqlite3.connect(f"file:{robot_server.data / 'homeport.db'}?mode=ro", uri=True)
-        connection.row_factory = sqlite3.Row
-        try:
-            rows = connection.execute(
-                "SELECT * FROM audit_record WHERE reference = ? ORDER BY id", (robot_name,)
-            ).fetchall()
-            return [dict(row) for row in rows]
-        finally:
-            connection.close()
+        return _select(robot_server, "reference = ?", robot_name)
 
     return read
+
+
+@pytest.fixture
+def logins_of(robot_server: HomeportServer) -> RecordsOf:
+    """Return what reads the records of a robot's sign-ins, the oldest first."""
+
+    def read(robot_name: str) -> list[dict[str, Any]]:
+        return _select(robot_server, "principal = ? AND operation LIKE 'login%'", robot_name)
+
+    return read
+
+
+def _select(server: HomeportServer, condition: str, value: str) -> list[dict[str, Any]]:
+    connection = sqlite3.connect(f"file:{server.data / 'homeport.db'}?mode=ro", uri=True)
+    connection.row_factory = sqlite3.Row
+    try:
+        statement = f"SELECT * FROM audit_record WHERE {condition} ORDER BY id"  # noqa: S608 - ours
+        return [dict(row) for row in connection.execute(statement, (value,))]
+    finally:
+        connection.close()

@@ -72,7 +72,7 @@ class ConfigurationService:
         changed = {name: value for name, value in checked.items() if _differs(old, name, value)}
         if not changed:
             return
-        if "auth_mode" in changed and has_other_users(connection):
+        if changed.get("auth_mode", old.auth_mode) != old.auth_mode and has_other_users(connection):
             raise BadRequestError(
                 "the authentication mode cannot be changed while there are users besides the first one",
                 hint="delete the other users first",
@@ -96,6 +96,8 @@ def _kind(name: str) -> type:
 
 
 def _differs(old: Configuration, name: str, value: SettingValue) -> bool:
+    if name not in old.stored_names:
+        return True  # what was set on purpose stays when the default changes
     if name in SECRET_NAMES:
         return bool(getattr(old, name).reveal() != value)
     return bool(getattr(old, name) != value)

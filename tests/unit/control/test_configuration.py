@@ -22,7 +22,8 @@ async def test_defaults_of_the_server_hold_until_a_setting_is_stored(house: Cont
     await house.configuration.change(ACTOR, {"token_expiration": 30})
 
     configuration = await reader.read()
-    assert (configuration.token_expiration, configuration.stored_names) == (30, {"token_expiration"})
+    assert configuration.token_expiration == 30
+    assert configuration.stored_names == {"token_expiration"}
 
 
 async def test_change_is_seen_at_once_by_every_process(

@@ -74,8 +74,15 @@ def _describe(connection: Connection, actor: Actor, name: str, description: str)
     repository_id = lock_repository(connection, name)
     if repository_id is None:
         raise NotFoundError(f"repository {name} not found")
+    before = find_repository(connection, name)
     set_description(connection, repository_id, description, datetime.now(UTC))
-    add_records(connection, [actor.record("update_repository", Target(name))])
+    record = actor.record(
+        "update_repository",
+        Target(name),
+        before={"description": before.description if before else ""},
+        after={"description": description},
+    )
+    add_records(connection, [record])
 
 
 def _delete(connection: Connection, actor: Actor, name: str) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from homeport import __version__
 from homeport.auth.access_tokens import AccessTokens, TokenAudience
 from homeport.auth.accounts import Accounts
+from homeport.auth.audit_key import AuditKey
 from homeport.auth.authentication import Authenticator
 from homeport.auth.authority import AUTHORITY_CERTIFICATE, authority_directory
 from homeport.auth.bootstrap import change_password, ensure_admin
@@ -40,13 +41,13 @@ from homeport.config import Settings
 from homeport.control.browser_login import BrowserLogin
 from homeport.db.actor import Actor, Target
 from homeport.db.audit import AuditFilter, AuditRecord
-from homeport.db.audit_search import list_records
 from homeport.db.engine import Database, open_database
 from homeport.db.login_failures import forget_login_failures
 from homeport.db.repositories import ensure_project
 from homeport.db.signing_keys import StoredSigningKey, list_signing_keys
 from homeport.db.upgrade import HEAD, current_revision, upgrade_database
 from homeport.errors import HomeportError
+from homeport.jobs.audit_chores import AuditTools, audit_chores
 from homeport.jobs.journals import drain_journals
 from homeport.jobs.robots import look_after_robots
 from homeport.jobs.worker import Chore, run_chores
@@ -383,6 +384,12 @@ async def _serve_jobs(settings: Settings) -> None:
                 ),
                 Chore("robots", lambda: look_after_robots(database, datetime.now(UTC)), _EXPIRY_PAUSE_S),
                 Chore("sign-ins", lambda: delete_outlived(database, datetime.now(UTC)), _EXPIRY_PAUSE_S),
+                *audit_chores(
+                    database,
+                    AuditKey(_instance_secret(settings)),
+                    ConfigurationReader(database, _sealer(settings)),
+                    settings.data,
+                ),
             ],
             stop,
         )
@@ -412,11 +419,18 @@ async def opened_existing(settings: Settings) -> AsyncIterator[Database]:
         yield database
 
 
-async def read_audit(settings: Settings, wanted: AuditFilter, limit: int) -> list[tuple[int, AuditRecord]]:
-    """Return up to `limit` audit records, the newest first, with everything that the journals hold."""
+@asynccontextmanager
+async def opened_audit(settings: Settings) -> AsyncIterator[AuditTools]:
+    """Open the audit records for a command, with everything that the journals hold."""
     async with opened_existing(settings) as database:
         await drain_journals(database, journal_directory(settings), waits=True)
-        return await database.read(list_records, wanted, limit=limit)
+        yield AuditTools(database, AuditKey(_instance_secret(settings)), settings.data)
+
+
+async def read_audit(settings: Settings, wanted: AuditFilter, limit: int) -> list[tuple[int, AuditRecord]]:
+    """Return up to `limit` audit records, the newest first."""
+    async with opened_audit(settings) as tools:
+        return await tools.list(wanted, limit)
 
 
 async def inspect_data(settings: Settings, listener: InspectionListener, *, reads_content: bool) -> Report:
@@ -467,6 +481,10 @@ async def read_signing_keys(settings: Settings) -> list[StoredSigningKey]:
 
 
 def _sealer(settings: Settings) -> Sealer:
+    return Sealer(_instance_secret(settings))
+
+
+def _instance_secret(settings: Settings) -> Secret:
     secret = settings.secret_key
     given = Secret(secret.get_secret_value()) if secret is not None else None
-    return Sealer(load_instance_secret(settings.data / "secrets", given))
+    return load_instance_secret(settings.data / "secrets", given)

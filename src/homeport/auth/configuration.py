@@ -39,6 +39,14 @@ class Configuration:
     skip_audit_log_database: bool = False
     pull_audit_log_disable: bool = False
     disabled_audit_log_event_types: str = ""
+    # beyond Harbor: TLS to the syslog receiver, a webhook, and how long records are kept (0 is for ever)
+    audit_log_forward_tls: bool = False
+    audit_forward_ca_certificate: str = ""
+    audit_webhook_endpoint: str = ""
+    audit_webhook_secret: Secret = _NO_SECRET
+    audit_retention_pull_days: int = 0
+    audit_retention_access_days: int = 0
+    audit_retention_change_days: int = 0
 
     ldap_url: str = ""
     ldap_base_dn: str = ""
@@ -49,6 +57,9 @@ class Configuration:
     ldap_search_password: Secret = _NO_SECRET
     ldap_timeout: int = 5
     ldap_verify_cert: bool = True
+    # beyond Harbor: TLS on ldap:// too, and an authority of one's own (PEM) for directory and provider
+    ldap_start_tls: bool = False
+    ldap_ca_certificate: str = ""
     ldap_group_base_dn: str = ""
     ldap_group_search_filter: str = ""
     ldap_group_search_scope: int = 2
@@ -67,6 +78,7 @@ class Configuration:
     oidc_admin_group: str = ""
     oidc_group_filter: str = ""
     oidc_verify_cert: bool = True
+    oidc_ca_certificate: str = ""
     oidc_auto_onboard: bool = False
     oidc_extra_redirect_parms: str = "{}"
     oidc_logout: bool = False

@@ -6,6 +6,10 @@ from homeport.cli.audit import audit
 from homeport.cli.copy import copy
 from homeport.cli.doctor import doctor
 from homeport.cli.keys import keys
+from homeport.cli.login import login, logout
+from homeport.cli.project import member, project, quota
+from homeport.cli.robot import robot
+from homeport.cli.role import label, role
 from homeport.cli.serve import serve
 from homeport.cli.trust import trust
 from homeport.cli.user import user
@@ -24,10 +28,21 @@ def build() -> typer.Typer:
     )
     app.command()(serve)
     app.command()(copy)
-    app.command()(audit)
+    app.add_typer(audit, name="audit")
     app.command()(doctor)
     app.command()(trust)
     app.add_typer(keys, name="keys")
-    app.add_typer(user, name="user")
+    app.command()(login)
+    app.command()(logout)
+    for name, group in (
+        ("user", user),
+        ("project", project),
+        ("member", member),
+        ("robot", robot),
+        ("role", role),
+        ("label", label),
+        ("quota", quota),
+    ):
+        app.add_typer(group, name=name)
     app.command()(version)
     return app

@@ -52,7 +52,8 @@ class AuditFilter:
     """Which records to list; an empty field does not restrict.
 
     `any_of` holds the values that a column may have, `containing` a text that it must contain, whatever the
-    case.
+    case. `project_starts` leaves out what was done in a project before that time, in an earlier one of the
+    same name.
     """
 
     since: datetime | None = None
@@ -67,6 +68,7 @@ class AuditFilter:
     request_id: str | None = None
     any_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     containing: Mapping[str, str] = field(default_factory=dict)
+    project_starts: Mapping[str, datetime] = field(default_factory=dict)
 
     def values(self) -> dict[str, tuple[str, ...]]:
         """Return the allowed values of every column that is restricted to some."""

@@ -1,7 +1,8 @@
 """Finding audit records among millions: filters, the index that leads, and scans in bounded steps."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -9,21 +10,26 @@ from sqlalchemy import (
     Connection,
     Select,
     and_,
+    bindparam,
+    false,
     func,
     literal,
     literal_column,
+    or_,
     select,
     true,
     tuple_,
 )
 
 from homeport.db.audit import FIELDS, AuditFilter, AuditRecord
-from homeport.db.schema import audit_record
+from homeport.db.schema import EPOCH, audit_record, project
+from homeport.rules.permissions import ProjectFacts
 
 COUNT_LIMIT = 10_000
 # the columns with an index that also orders by time
 _LEADING = ("repository", "principal", "project", "operation")
 _ESTIMATE_LIMIT = 20_000
+_MAX_OPERATIONS = 1000
 _ALL = (audit_record.c.id, *(audit_record.c[name] for name in FIELDS))
 
 
@@ -128,6 +134,38 @@ def scan_lane(
     return rows, Position(end[0], end[1]) if end is not None else None
 
 
+def find_started_projects(
+    connection: Connection, project_ids: Iterable[int] | None
+) -> list[tuple[ProjectFacts, datetime]]:
+    """Return the projects with those ids, or all, and when each was made."""
+    columns = project.c
+    statement = select(columns.id, columns.name, columns.is_public, columns.created_at)
+    if project_ids is not None:
+        statement = statement.where(columns.id.in_(tuple(project_ids)))
+    return [(ProjectFacts(*row[:3]), row[3]) for row in connection.execute(statement)]
+
+
+def find_started_project(connection: Connection, name: str) -> tuple[ProjectFacts, datetime] | None:
+    """Return the project of that name and when it was made, or None."""
+    columns = project.c
+    statement = select(columns.id, columns.name, columns.is_public, columns.created_at)
+    row = connection.execute(statement.where(columns.name == name)).first()
+    return None if row is None else (ProjectFacts(*row[:3]), row[3])
+
+
+def list_operations(connection: Connection) -> list[str]:
+    """Return every operation that there are records of; jumps from one to the next along the index."""
+    found: list[str] = []
+    column = audit_record.c.operation
+    following = select(func.min(column)).where(column > bindparam("last"))
+    while len(found) < _MAX_OPERATIONS:
+        operation: str | None = connection.execute(following, {"last": found[-1] if found else ""}).scalar()
+        if operation is None:
+            break
+        found.append(operation)
+    return found
+
+
 def list_records(connection: Connection, wanted: AuditFilter, *, limit: int) -> list[Row]:
     """Return up to `limit` records with their ids, the newest first; looks at as many as that takes."""
     found: list[Row] = []
@@ -146,9 +184,14 @@ def list_records(connection: Connection, wanted: AuditFilter, *, limit: int) -> 
     return sorted(found, key=newest_first)[:limit]
 
 
-def newest_first(row: Row) -> tuple[float, int]:
+def newest_first(row: Row) -> tuple[timedelta, int]:
     """Return what rows are sorted by, the newest first."""
-    return -row[1].recorded_at.timestamp(), -row[0]
+    return EPOCH - row[1].recorded_at, -row[0]
+
+
+def oldest_first(row: Row) -> tuple[timedelta, int]:
+    """Return what rows are sorted by, the oldest first."""
+    return row[1].recorded_at - EPOCH, row[0]
 
 
 def _row(row: Any) -> Row:
@@ -171,6 +214,9 @@ def _on_lane(wanted: AuditFilter, lane: Lane) -> ColumnElement[bool]:
     conditions: list[ColumnElement[bool]] = []
     if lane.column is not None:
         conditions.append(audit_record.c[lane.column] == lane.value)
+    start = wanted.project_starts.get(lane.value or "") if lane.column == "project" else None
+    if start is not None:
+        conditions.append(audit_record.c.recorded_at >= start)
     if wanted.since is not None:
         conditions.append(audit_record.c.recorded_at >= wanted.since)
     if wanted.until is not None:
@@ -182,6 +228,12 @@ def _others(wanted: AuditFilter, lane: Lane, columns: Any) -> list[ColumnElement
     conditions: list[ColumnElement[bool]] = [
         columns[name].in_(values) for name, values in wanted.values().items() if name != lane.column
     ]
+    if wanted.project_starts and lane.column != "project":
+        started = [
+            (columns.project == name) & (columns.recorded_at >= start)
+            for name, start in wanted.project_starts.items()
+        ]
+        conditions.append(or_(false(), *started))
     for name, text in wanted.containing.items():
         conditions.append(columns[name].icontains(text, autoescape=True))
     return conditions

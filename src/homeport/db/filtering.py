@@ -74,7 +74,7 @@ def _value(column: ColumnElement[Any], text: str) -> Any:
     """Return the text as a value of the column's type."""
     kind = column.type
     if isinstance(kind, Timestamp):
-        return _moment(text)
+        return parse_moment(text)
     if isinstance(kind, Boolean):
         if text.lower() not in {"true", "false", "1", "0"}:
             raise QueryInvalidError(f"{text!r} is neither true nor false")
@@ -87,7 +87,11 @@ def _value(column: ColumnElement[Any], text: str) -> Any:
     return text
 
 
-def _moment(text: str) -> datetime:
+def parse_moment(text: str) -> datetime:
+    """Return the moment of a query: ISO 8601, UTC unless it says otherwise, or seconds since 1970.
+
+    Raises QueryInvalidError.
+    """
     try:
         moment = (
             datetime.fromtimestamp(int(text), UTC) if text.isdigit() else datetime.fromisoformat(text.strip())

@@ -144,24 +144,22 @@ class ChainVerifier:
             )
         self.sequence, self._previous, self._last_id = link.sequence, link.hash, link.record_id
 
+    def go_on_from(self, point: ChainPoint) -> None:
+        """Go on behind a record that was purged meanwhile."""
+        self.sequence, self._previous = point.sequence, point.hash
+
     def finish(self, head: ChainPoint | None) -> Iterator[Finding]:
         """Yield what the head of the stream and the checkpoints say about its end."""
-        known = max((head.sequence if head else 0, *self._checkpoints))
+        end = head.sequence if head else 0
+        known = max((end, *self._checkpoints))
         if known > self.sequence:
             yield self._missing(self.sequence + 1, known)
-        elif head is None or head.sequence < self.sequence:
-            first = (head.sequence if head else 0) + 1
-            yield Finding(
-                Fault.INSERTED,
-                self._stream,
-                first,
-                None,
-                f"records {first} to {self.sequence} stand behind the end of the stream",
-            )
-        elif self._previous is not None and head.hash != self._previous:
-            yield Finding(
-                Fault.CHANGED, self._stream, self.sequence, None, "the last hash is not the stream's head"
-            )
+        elif end < self.sequence:
+            text = f"records {end + 1} to {self.sequence} stand behind the end of the stream"
+            yield Finding(Fault.INSERTED, self._stream, end + 1, None, text)
+        elif head is not None and self._previous is not None and head.hash != self._previous:
+            text = "the hash of the last record is not the stream's"
+            yield Finding(Fault.CHANGED, self._stream, self.sequence, None, text)
 
     def _missing(self, first: int, last: int) -> Finding:
         text = f"record {first} is missing" if first == last else f"records {first} to {last} are missing"

@@ -2,6 +2,7 @@
 
 import json
 import re
+import ssl
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
@@ -43,6 +44,9 @@ _NUMBER_RANGES: Mapping[str, tuple[int, int]] = {
     "ldap_scope": (0, 2),
     "ldap_group_search_scope": (0, 2),
     "ldap_timeout": (1, 600),
+    "audit_retention_pull_days": (0, 36_500),
+    "audit_retention_access_days": (0, 36_500),
+    "audit_retention_change_days": (0, 36_500),
 }
 _NEVER_ZERO = {"robot_token_duration", "storage_per_project"}
 _CHOICES: Mapping[str, tuple[str, ...]] = {
@@ -76,10 +80,11 @@ def check_setting(name: str, value: object, kind: type) -> SettingValue:
 
 def check_together(values: Mapping[str, SettingValue]) -> None:
     """Raise SettingInvalidError when settings that can be on their own cannot be together."""
-    if values["skip_audit_log_database"] and not values["audit_log_forward_endpoint"]:
+    endpoints = (values["audit_log_forward_endpoint"], values["audit_webhook_endpoint"])
+    if values["skip_audit_log_database"] and not any(endpoints):
         raise SettingInvalidError(
-            "skip_audit_log_database needs an audit_log_forward_endpoint",
-            hint="records that are not stored must go somewhere",
+            "skip_audit_log_database needs an audit_log_forward_endpoint or audit_webhook_endpoint",
+            hint="records that are not kept must go somewhere",
         )
 
 
@@ -117,6 +122,27 @@ def _scheme(*schemes: str) -> Callable[[str], str]:
         return "" if is_good else f"must be a URL that starts with {' or '.join(f'{s}://' for s in schemes)}"
 
     return check
+
+
+def _host_and_port(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    is_good = not value or (
+        bool(colon)
+        and re.fullmatch(r"[A-Za-z0-9._-]{1,253}|\[[0-9a-fA-F:.]{2,45}\]", host) is not None
+        and re.fullmatch(r"[0-9]{1,5}", port) is not None
+        and 0 < int(port) < 2**16
+    )
+    return "" if is_good else "must be HOST:PORT"
+
+
+def _certificates(value: str) -> str:
+    if not value:
+        return ""
+    try:
+        ssl.create_default_context(cadata=value)
+    except (ssl.SSLError, ValueError):
+        return "must be certificates in PEM form"
+    return ""
 
 
 def _oidc_scope(value: str) -> str:
@@ -167,6 +193,8 @@ _TEXT_CHECKS: Mapping[str, Callable[[str], str]] = {
     "robot_name_prefix": _robot_prefix,
     "ldap_url": _scheme("ldap", "ldaps"),
     "ldap_filter": _ldap_filter,
+    "ldap_ca_certificate": _certificates,
+    "oidc_ca_certificate": _certificates,
     "ldap_group_search_filter": _ldap_filter,
     "oidc_endpoint": _scheme("https", "http"),
     "http_authproxy_endpoint": _scheme("https", "http"),
@@ -177,4 +205,7 @@ _TEXT_CHECKS: Mapping[str, Callable[[str], str]] = {
     "oidc_extra_redirect_parms": _json_texts,
     "banner_message": _banner,
     "disabled_audit_log_event_types": _event_types,
+    "audit_log_forward_endpoint": _host_and_port,
+    "audit_forward_ca_certificate": _certificates,
+    "audit_webhook_endpoint": _scheme("https", "http"),
 }

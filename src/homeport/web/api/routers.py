@@ -31,6 +31,7 @@ _MODULES: tuple[str, ...] = (
     "systeminfo",
     "robots",
     "permissions",
+    "audit",
 )
 
 # modules whose paths are complete, beside the API

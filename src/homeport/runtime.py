@@ -146,6 +146,9 @@ class Supervisor:
         finally:
             self._stop()
             signal.set_wakeup_fd(-1)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                # A second one, while the interpreter ends, must not spoil the exit code.
+                signal.signal(number, signal.SIG_IGN)
 
     def _ask_to_stop(self, _number: int, _frame: object) -> None:
         self._is_stopping = True

@@ -101,6 +101,11 @@ async def exit_code(server: HomeportServer) -> int:
     return await asyncio.to_thread(server.stop)
 
 
+def is_running(server: HomeportServer) -> bool:
+    """Tell whether the supervisor runs; one that has ended waits for this process to take note."""
+    return Path(f"/proc/{server.pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()[0] != "Z"
+
+
 async def is_refused(server: HomeportServer) -> bool:
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
@@ -170,6 +175,16 @@ async def test_idle_connection_holds_nothing_up(server: HomeportServer, client: 
 
     assert await exit_code(server) == 0
     assert time.monotonic() - started < DRAIN_TIMEOUT_S / 2
+
+
+async def test_second_signal_changes_nothing(server: HomeportServer) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while is_running(server):
+        os.kill(server.pid, signal.SIGTERM)
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.0002)
+
+    assert await exit_code(server) == 0
 
 
 async def test_transfer_that_takes_too_long_is_cut_off(server: HomeportServer, client: Client) -> None:

@@ -1,6 +1,7 @@
 """The public keys of token issuers, fetched from where their discovery documents say, within bounds."""
 
 import asyncio
+import errno
 import ipaddress
 import socket
 import ssl
@@ -314,7 +315,7 @@ class _GuardedResolver(AbstractResolver):
         found = await self._resolver.resolve(host, port, family)
         allowed = [result for result in found if self._settings.allows(result["host"])]
         if not allowed:
-            raise OSError(f"{host} has no address that is allowed")
+            raise OSError(errno.EHOSTUNREACH, f"{host} has no address that is allowed")
         return allowed
 
     async def close(self) -> None:

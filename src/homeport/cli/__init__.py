@@ -13,7 +13,7 @@ def main() -> None:
     from homeport.cli.commands import build
 
     try:
-        build()()
+        build(sys.argv[1] if len(sys.argv) > 1 else None)()
     except HomeportError as error:
         print(f"homeport: {error}", file=sys.stderr)
         if error.hint:

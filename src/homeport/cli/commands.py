@@ -1,23 +1,32 @@
-"""Registers every command."""
+"""Registers the commands: all of them for help, only the one that is called otherwise, to start fast."""
+
+from importlib import import_module
 
 import typer
 
-from homeport.cli.audit import audit
-from homeport.cli.copy import copy
-from homeport.cli.doctor import doctor
-from homeport.cli.keys import keys
-from homeport.cli.login import login, logout
-from homeport.cli.project import member, project, quota
-from homeport.cli.robot import robot
-from homeport.cli.role import label, role
-from homeport.cli.serve import serve
-from homeport.cli.trust import trust
-from homeport.cli.user import user
-from homeport.cli.version import version
+# command or group, and where it is: the module below homeport.cli and the name in it
+_COMMANDS = {
+    "serve": "serve.serve",
+    "copy": "copy.copy",
+    "audit": "audit.audit",
+    "doctor": "doctor.doctor",
+    "trust": "trust.trust",
+    "login": "login.login",
+    "logout": "login.logout",
+    "keys": "keys.keys",
+    "user": "user.user",
+    "project": "project.project",
+    "member": "project.member",
+    "robot": "robot.robot",
+    "role": "role.role",
+    "label": "role.label",
+    "quota": "project.quota",
+    "version": "version.version",
+}
 
 
-def build() -> typer.Typer:
-    """Return the whole command line."""
+def build(called: str | None = None) -> typer.Typer:
+    """Return the command line with every command, or only with the one that is called."""
     app = typer.Typer(
         name="homeport",
         help="A self-hosted home for container images.",
@@ -26,23 +35,16 @@ def build() -> typer.Typer:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    app.command()(serve)
-    app.command()(copy)
-    app.add_typer(audit, name="audit")
-    app.command()(doctor)
-    app.command()(trust)
-    app.add_typer(keys, name="keys")
-    app.command()(login)
-    app.command()(logout)
-    for name, group in (
-        ("user", user),
-        ("project", project),
-        ("member", member),
-        ("robot", robot),
-        ("role", role),
-        ("label", label),
-        ("quota", quota),
-    ):
-        app.add_typer(group, name=name)
-    app.command()(version)
+    app.callback(help=app.info.help)(_keep_names)
+    for name in [called] if called in _COMMANDS else _COMMANDS:
+        module, _, attribute = _COMMANDS[name].partition(".")
+        command = getattr(import_module(f"homeport.cli.{module}"), attribute)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=name)
+        else:
+            app.command(name)(command)
     return app
+
+
+def _keep_names() -> None:
+    """Run and manage a home for container images."""

@@ -31,16 +31,13 @@ def start_target(connection: Connection, target: str, setting_name: str) -> None
         select(setting.c.updated_at).where(setting.c.name == setting_name)
     ).scalar()
     since = changed_at or datetime.now(UTC)
-    first = dict(
-        connection.execute(
-            select(audit_record.c.stream, func.min(audit_record.c.sequence))
-            .where(audit_record.c.recorded_at >= since)
-            .group_by(audit_record.c.stream)
-        )
-        .tuples()
-        .all()
+    firsts = (
+        select(audit_record.c.stream, func.min(audit_record.c.sequence))
+        .where(audit_record.c.recorded_at >= since)
+        .group_by(audit_record.c.stream)
     )
-    heads = connection.execute(select(audit_stream.c.stream, audit_stream.c.sequence)).tuples().all()
+    first = {row[0]: row[1] for row in connection.execute(firsts)}
+    heads = connection.execute(select(audit_stream.c.stream, audit_stream.c.sequence)).all()
     store_positions(
         connection, target, {stream: first.get(stream, head + 1) - 1 for stream, head in heads} or {0: 0}
     )
@@ -50,7 +47,7 @@ def read_positions(connection: Connection, target: str) -> dict[int, int]:
     """Return the sequence of the last record of each stream that the target has."""
     columns = audit_forward.c
     statement = select(columns.stream, columns.sequence).where(columns.target == target)
-    return dict(connection.execute(statement).tuples().all())
+    return {row[0]: row[1] for row in connection.execute(statement)}
 
 
 def store_positions(connection: Connection, target: str, positions: Mapping[int, int]) -> None:
@@ -83,7 +80,7 @@ def forwarded_up_to(connection: Connection, targets: Sequence[str], stream: int)
     statement = select(columns.target, columns.sequence).where(
         columns.target.in_(targets), columns.stream == stream
     )
-    found = dict(connection.execute(statement).tuples().all())
+    found = {row[0]: row[1] for row in connection.execute(statement)}
     return min((found.get(target, 0) for target in targets), default=0)
 
 

@@ -1,6 +1,8 @@
 """User accounts: who may see, make, change and delete them."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 
@@ -9,9 +11,9 @@ from sqlalchemy import Connection
 from homeport.auth.bootstrap import FIRST_ADMIN
 from homeport.auth.cli_secrets import open_cli_secret, seal_cli_secret
 from homeport.auth.configuration import ConfigurationReader
-from homeport.auth.errors import AuthenticationError
+from homeport.auth.errors import AuthenticationError, LoginSlowedDownError
 from homeport.auth.password_login import PasswordLogin
-from homeport.auth.passwords import Passwords
+from homeport.auth.passwords import PasswordChecksBusyError, Passwords
 from homeport.auth.sealing import Sealer
 from homeport.auth.secret import Secret
 from homeport.control.errors import (
@@ -38,6 +40,7 @@ from homeport.db.users import (
     list_users,
     lock_sysadmins,
     search_users,
+    set_auditor,
     set_sysadmin,
     store_cli_secret,
     update_profile,
@@ -171,6 +174,17 @@ class Users:
             raise ForbiddenError("you cannot take your own rights away", hint="ask another administrator")
         await self._database.write(_set_sysadmin, actor, user_id, is_sysadmin=is_sysadmin)
 
+    async def set_auditor(
+        self, principal: Principal, actor: Actor, user_id: int, *, is_auditor: bool
+    ) -> None:
+        """Let the user read everything in the system, beyond Harbor; system administrators do it.
+
+        Raises ForbiddenError and NotFoundError.
+        """
+        if not principal.is_sysadmin:
+            raise ForbiddenError("only system administrators make auditors")
+        await self._database.write(_set_auditor, actor, user_id, is_auditor=is_auditor)
+
     async def change_password(
         self, principal: Principal, actor: Actor, user_id: int, passwords: tuple[Secret, Secret]
     ) -> None:
@@ -193,7 +207,7 @@ class Users:
             check_password(new.reveal())
         except UserInvalidError as error:
             raise BadRequestError(str(error)) from None
-        async with self._passwords.turn():
+        async with self._turn():
             is_same = await self._passwords.is_right(user.password_hash, new)
             password_hash = await self._passwords.hash(new)
         if is_same:
@@ -254,8 +268,17 @@ class Users:
         return [(_resource(prefix, resource), action) for resource, action in pairs]
 
     async def _hash(self, secret: Secret) -> str:
-        async with self._passwords.turn():
+        async with self._turn():
             return await self._passwords.hash(secret)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        try:
+            async with self._passwords.turn():
+                yield
+        except PasswordChecksBusyError:
+            message = "too many passwords wait to be checked"
+            raise LoginSlowedDownError(message, account="", retry_after_s=2) from None
 
     async def _check_old_password(self, actor: Actor, username: str, old: Secret) -> None:
         try:
@@ -313,6 +336,16 @@ def _set_sysadmin(connection: Connection, actor: Actor, user_id: int, *, is_sysa
     set_sysadmin(connection, user_id, datetime.now(UTC), is_sysadmin=is_sysadmin)
     target = Target(reference=found.username)
     before, after = {"sysadmin_flag": not is_sysadmin}, {"sysadmin_flag": is_sysadmin}
+    add_records(connection, [actor.record("update_user", target, before=before, after=after)])
+
+
+def _set_auditor(connection: Connection, actor: Actor, user_id: int, *, is_auditor: bool) -> None:
+    found = _find(connection, user_id)
+    if found.is_auditor == is_auditor:
+        return
+    set_auditor(connection, user_id, datetime.now(UTC), is_auditor=is_auditor)
+    target = Target(reference=found.username)
+    before, after = {"auditor_flag": not is_auditor}, {"auditor_flag": is_auditor}
     add_records(connection, [actor.record("update_user", target, before=before, after=after)])
 
 

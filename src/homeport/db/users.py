@@ -2,8 +2,9 @@
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, exists, func, select, update
 
 from homeport.db.dialect import insert_or_keep, locked
 from homeport.db.filtering import fetch_page
@@ -125,6 +126,7 @@ class UserDetails:
     realname: str
     comment: str
     is_sysadmin: bool
+    is_auditor: bool
     source: str
     external_id: str | None
     created_at: datetime
@@ -137,13 +139,14 @@ class UserDetails:
         return UserProfile(self.email, self.realname, self.comment)
 
 
-_DETAILS = (
+_DETAILS: tuple[ColumnElement[Any], ...] = (
     user_account.c.id,
     user_account.c.username,
     user_account.c.email,
     user_account.c.realname,
     user_account.c.comment,
     user_account.c.is_sysadmin,
+    user_account.c.is_auditor,
     user_account.c.source,
     user_account.c.external_id,
     user_account.c.created_at,
@@ -221,6 +224,12 @@ def set_sysadmin(connection: Connection, user_id: int, now: datetime, *, is_sysa
     """Make the user a system administrator, or an ordinary one."""
     statement = update(user_account).where(user_account.c.id == user_id)
     connection.execute(statement.values(is_sysadmin=is_sysadmin, updated_at=now))
+
+
+def set_auditor(connection: Connection, user_id: int, now: datetime, *, is_auditor: bool) -> None:
+    """Let the user read everything in the system, or no more than its other rights allow."""
+    statement = update(user_account).where(user_account.c.id == user_id)
+    connection.execute(statement.values(is_auditor=is_auditor, updated_at=now))
 
 
 def store_cli_secret(

@@ -7,6 +7,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from homeport.errors import HomeportError
+from homeport.web.api.body_limit import BodyLimit
 from homeport.web.api.callers import CSRF_HEADER, request_id_of
 from homeport.web.api.conventions import (
     ApiResponse,
@@ -39,6 +40,8 @@ def build_api(services: Services) -> FastAPI:
     api.add_exception_handler(HomeportError, answer_error)
     api.add_exception_handler(RequestValidationError, answer_invalid)
     api.add_exception_handler(HTTPException, answer_http_error)
+
+    api.add_middleware(BodyLimit)  # before the next one, which hides what a body's reader raises
 
     @api.middleware("http")
     async def add_headers(request: Request, call_next: Next) -> Response:

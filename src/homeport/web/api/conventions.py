@@ -240,9 +240,17 @@ async def answer_invalid(_request: Request, error: Exception) -> Response:
     return JSONResponse(error_body("BAD_REQUEST", message[:2048] or "malformed request"), 422)
 
 
+_HTTP_CODES = {
+    404: "NOT_FOUND",
+    405: "METHOD_NOT_ALLOWED",
+    408: "REQUEST_TIMEOUT",
+    413: "REQUEST_ENTITY_TOO_LARGE",
+}
+
+
 async def answer_http_error(_request: Request, error: Exception) -> Response:
     """Give Starlette's own errors Harbor's body."""
     status = error.status_code if isinstance(error, HTTPException) else _SERVER_ERROR
-    code = {404: "NOT_FOUND", 405: "METHOD_NOT_ALLOWED"}.get(status, "BAD_REQUEST")
+    code = _HTTP_CODES.get(status, "BAD_REQUEST")
     headers = error.headers if isinstance(error, HTTPException) else None
     return JSONResponse(error_body(code, code.replace("_", " ").lower()), status, headers=headers)

@@ -46,6 +46,8 @@ class UserAnswer(BaseModel):
     comment: str
     sysadmin_flag: bool
     admin_role_in_auth: bool = False
+    # beyond Harbor, and there only when it is true
+    auditor_flag: bool | None = None
     oidc_user_meta: OidcUserMeta | None = None
     creation_time: datetime
     update_time: datetime
@@ -87,6 +89,12 @@ class SysadminBody(BaseModel):
     """Whether the user is to be a system administrator."""
 
     sysadmin_flag: bool
+
+
+class AuditorBody(BaseModel):
+    """Whether the user is to read everything in the system."""
+
+    auditor_flag: bool
 
 
 class PasswordBody(BaseModel):
@@ -204,6 +212,16 @@ async def set_sysadmin(
     await users.set_sysadmin(caller.principal, caller.actor, user_id, is_sysadmin=body.sysadmin_flag)
 
 
+@router.put("/users/{user_id}/auditor")
+async def set_auditor(
+    user_id: UserId, body: AuditorBody, caller: CallerParameter, services: ServicesParameter
+) -> None:
+    """Let a user read everything in the system, beyond Harbor, or no more than its other rights allow."""
+    caller.require_login()
+    users = _users(services)
+    await users.set_auditor(caller.principal, caller.actor, user_id, is_auditor=body.auditor_flag)
+
+
 @router.put("/users/{user_id}/password")
 async def change_password(
     user_id: UserId, body: PasswordBody, caller: CallerParameter, services: ServicesParameter
@@ -241,6 +259,7 @@ def _answer(user: UserDetails, secret: Secret | None = None) -> UserAnswer:
         realname=user.realname,
         comment=user.comment,
         sysadmin_flag=user.is_sysadmin,
+        auditor_flag=user.is_auditor or None,
         oidc_user_meta=meta,
         creation_time=user.created_at,
         update_time=user.updated_at,

@@ -13,6 +13,8 @@ from typer.core import TyperArgument, TyperGroup, TyperOption
 from homeport.cli.commands import build
 from homeport.config import Settings
 from homeport.oci.errors import OciErrorCode
+from homeport.web.api.operations import OPERATIONS
+from homeport.web.api.routers import built_routers, unbuilt_operations
 from homeport.web.v2.errors import STATUS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -49,10 +51,59 @@ def render_errors() -> str:
     return "\n".join(lines)
 
 
+# why an area of Harbor's API is not served yet: what it waits for
+_WAITS_FOR = {
+    "preheat": "peer-to-peer preheating",
+    "replication": "replication",
+    "webhook": "webhooks, which need the job engine",
+    "webhookjob": "webhooks, which need the job engine",
+    "Retention": "retention",
+    "registry": "registry endpoints, which come with replication",
+    "scanner": "scanning",
+    "scan": "scanning",
+    "scanAll": "scanning",
+    "scan data export": "scanning",
+    "securityhub": "scanning",
+    "SystemCVEAllowlist": "scanning",
+    "project": "scanning",
+    "gc": "garbage collection",
+    "purge": "schedules of the job engine; `homeport audit` and the settings purge meanwhile",
+    "jobservice": "the job engine",
+    "schedule": "the job engine",
+    "immutable": "immutability rules",
+    "artifact": "scanning",
+}
+
+
+# routed beside their neighbours, and refused there
+_ANSWER_501 = {"getVulnerabilitiesAddition"}
+
+
+def render_operations() -> str:
+    """Return the table of Harbor's operations: which are served, and what the others wait for."""
+    unbuilt = set(unbuilt_operations(built_routers()))
+    count = len(OPERATIONS) - len(unbuilt) - len(_ANSWER_501)
+    lines = [
+        f"{count} of {len(OPERATIONS)} operations are served.",
+        "",
+        "| area | operation | state |",
+        "|---|---|---|",
+    ]
+    for operation in sorted(OPERATIONS, key=lambda each: (each.area.lower(), each.path, each.method)):
+        state = "done"
+        if operation in unbuilt or operation.id in _ANSWER_501:
+            state = f"501: waits for {_WAITS_FOR.get(operation.area, 'its turn')}"
+        lines.append(
+            f"| {operation.area} | `{operation.method} {operation.path}` ({operation.id}) | {state} |"
+        )
+    return "\n".join(lines)
+
+
 GENERATED: dict[str, tuple[str, Callable[[], str]]] = {
     "configuration.md": ("settings", render_settings),
     "commands.md": ("commands", render_commands),
     "registry.md": ("errors", render_errors),
+    "harbor-api.md": ("operations", render_operations),
 }
 
 

@@ -27,6 +27,7 @@ _MODULES: tuple[str, ...] = (
     "network",
     "users",
     "usergroups",
+    "ldap",
     "configurations",
     "systeminfo",
     "robots",
@@ -42,8 +43,13 @@ _PARAMETER = re.compile(r"\{[^}]*\}")
 
 def routers() -> list[APIRouter]:
     """Return every router, the last one for what is not built."""
-    built: list[APIRouter] = [import_module(f"homeport.web.api.{name}").router for name in _MODULES]
+    built = built_routers()
     return [*built, _unbuilt_router(unbuilt_operations(built))]
+
+
+def built_routers() -> list[APIRouter]:
+    """Return the routers of what is built."""
+    return [import_module(f"homeport.web.api.{name}").router for name in _MODULES]
 
 
 def root_routers() -> list[APIRouter]:

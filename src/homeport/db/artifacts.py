@@ -16,12 +16,14 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    text,
 )
 
 from homeport.db.contents import batched
-from homeport.db.filtering import Columns, fetch_page, filtered
+from homeport.db.filtering import Columns, fetch_page, fetch_rows, filtered
 from homeport.db.repositories import within
 from homeport.db.schema import (
+    IS_INDEX,
     Timestamp,
     manifest,
     manifest_body,
@@ -154,18 +156,14 @@ _IS_CHILD = exists().where(
 )
 
 
-def own_artifacts() -> ColumnElement[bool]:
-    """Return the condition for what a repository lists: no accessory, and no untagged child of an index."""
-    return and_(manifest.c.accessory_subject.is_(None), or_(_IS_TAGGED, ~_IS_CHILD))
-
-
 def list_artifacts(
     connection: Connection, scope: ArtifactScope, query: ListQuery
 ) -> tuple[list[StoredArtifact], int]:
     """Return a page of the artifacts, the last pushed first, and how many there are.
 
-    Beside columns the query may say `tags` (`*`, `nil`, a name, parts of one) and `labels` (ids).
-    Raises QueryInvalidError.
+    Accessories and the untagged children of indexes are left out: they show with what they belong to.
+    Beside columns the query may say `tags` (`*`, `nil`, a name, parts of one) and `labels` (ids). Raises
+    QueryInvalidError.
     """
     statement: Select[Any] = select(*_STORED).join(repository, repository.c.id == manifest.c.repository_id)
     if scope.repository_id is not None:
@@ -174,10 +172,23 @@ def list_artifacts(
         statement = statement.join(project, project.c.id == repository.c.project_id).where(
             project.c.id == scope.project_id, within(scope.repositories or RepositoryScope())
         )
-    statement = statement.where(own_artifacts())
-    for condition in query.conditions:
-        if condition.key in _SPECIAL:
-            statement = _narrowed(statement, condition, scope)
+    special = [condition for condition in query.conditions if condition.key in _SPECIAL]
+    statement = statement.where(
+        manifest.c.accessory_subject.is_(None),
+        *(_has_labels(condition) for condition in special if condition.key == "labels"),
+    )
+    tags = [condition for condition in special if condition.key == "tags"]
+    if not tags:
+        statement = statement.where(or_(_IS_TAGGED, ~_IS_CHILD))
+    for condition in tags:
+        name = _only_name(condition)
+        if name is not None and scope.repository_id is not None:
+            named = tag.alias()
+            statement = statement.join(named, named.c.manifest_id == manifest.c.id).where(
+                named.c.repository_id == scope.repository_id, named.c.name == name
+            )
+        else:
+            statement = statement.where(_has_tags(condition, scope))
     plain = ListQuery(
         tuple(condition for condition in query.conditions if condition.key not in _SPECIAL),
         query.orders,
@@ -187,7 +198,12 @@ def list_artifacts(
     if scope.latest_only:
         statement = _latest(filtered(statement, plain, _COLUMNS), statement)
         plain = ListQuery((), query.orders, query.page, query.page_size)
-    rows, total = fetch_page(connection, statement, plain, _COLUMNS, *_ORDER)
+    if scope.repository_id is not None and not query.conditions:
+        # Harbor's pages ask for this all the time; counting from the indexes takes a tenth
+        total = count_artifacts(connection, [scope.repository_id]).get(scope.repository_id, 0)
+        rows = fetch_rows(connection, statement, plain, _COLUMNS, *_ORDER)
+    else:
+        rows, total = fetch_page(connection, statement, plain, _COLUMNS, *_ORDER)
     return [StoredArtifact(*row) for row in rows], total
 
 
@@ -198,14 +214,11 @@ def _latest(matching: Select[Any], statement: Select[Any]) -> Select[Any]:
     return statement.where(manifest.c.id.in_(select(ranked.c.id).where(ranked.c.place == 1)))
 
 
-def _narrowed(statement: Select[Any], condition: Condition, scope: ArtifactScope) -> Select[Any]:
-    match condition.key:
-        case "tags":
-            return statement.where(_has_tags(condition, scope))
-        case "labels":
-            return statement.where(_has_labels(condition))
-        case _:  # base=* is what is listed anyway
-            return statement
+def _only_name(condition: Condition) -> str | None:
+    """Return the one tag that is wanted: the database then begins with that instead of every artifact."""
+    if condition.match is not Match.EXACT or condition.values[0] in {"*", "nil"}:
+        return None
+    return condition.values[0]
 
 
 def _has_tags(condition: Condition, scope: ArtifactScope) -> ColumnElement[bool]:
@@ -214,7 +227,7 @@ def _has_tags(condition: Condition, scope: ArtifactScope) -> ColumnElement[bool]
         case Match.EXACT if value == "*":
             return _IS_TAGGED
         case Match.EXACT if value == "nil":
-            return ~_IS_TAGGED
+            return and_(~_IS_TAGGED, ~_IS_CHILD)
         case Match.EXACT | Match.ANY:
             named = select(tag.c.manifest_id).where(tag.c.name.in_(condition.values))
         case Match.FUZZY:
@@ -262,13 +275,40 @@ def find_artifact(connection: Connection, repository_id: int, reference: str) ->
 
 
 def count_artifacts(connection: Connection, repository_ids: Sequence[int]) -> dict[int, int]:
-    """Return how many artifacts each of the repositories lists; those without any are left out."""
+    """Return how many artifacts each of the repositories lists; those without manifests are left out.
+
+    All but accessories count, less the untagged children: those are found from the indexes, which are few.
+    """
     rows = connection.execute(
         select(manifest.c.repository_id, func.count())
-        .where(manifest.c.repository_id.in_(repository_ids), own_artifacts())
+        .where(manifest.c.repository_id.in_(repository_ids), manifest.c.accessory_subject.is_(None))
         .group_by(manifest.c.repository_id)
     )
-    return {row[0]: row[1] for row in rows}
+    counts = {row[0]: row[1] for row in rows}
+    named = (
+        select(_parent.c.repository_id, manifest_reference.c.digest)
+        .join(manifest_reference, manifest_reference.c.manifest_id == _parent.c.id)
+        .where(
+            _parent.c.repository_id.in_(repository_ids),
+            text(f"parent.{IS_INDEX}"),
+            manifest_reference.c.kind == "manifest",
+        )
+        .distinct()
+        .cte("named")
+    )
+    hidden = connection.execute(
+        select(manifest.c.repository_id, func.count())
+        .select_from(named)
+        .join(
+            manifest,
+            and_(manifest.c.repository_id == named.c.repository_id, manifest.c.digest == named.c.digest),
+        )
+        .where(manifest.c.accessory_subject.is_(None), ~_IS_TAGGED)
+        .group_by(manifest.c.repository_id)
+    )
+    for repository_id, count in hidden:
+        counts[repository_id] -= count
+    return counts
 
 
 def tags_of(connection: Connection, manifest_ids: Sequence[int]) -> dict[int, list[StoredTag]]:

@@ -36,6 +36,17 @@ def fetch_page(
     total = connection.execute(
         select(func.count()).select_from(matching.order_by(None).subquery())
     ).scalar_one()
+    return fetch_rows(connection, matching, query, columns, *default), total
+
+
+def fetch_rows(
+    connection: Connection,
+    matching: Select[Any],
+    query: ListQuery,
+    columns: Columns,
+    *default: ColumnElement[Any],
+) -> list[Any]:
+    """Return the rows of the query's page, sorted; the statement is filtered already."""
     for order in query.orders:
         column = columns.get(order.key)
         if column is None:
@@ -46,7 +57,7 @@ def fetch_page(
     rows = connection.execute(
         matching.order_by(*default).limit(query.page_size).offset(query.offset)
     ).fetchall()
-    return list(rows), total
+    return list(rows)
 
 
 def _compare(column: ColumnElement[Any], condition: Condition) -> ColumnElement[bool]:

@@ -74,6 +74,8 @@ user_account = Table(
     Column("realname", String(255), nullable=False, server_default=""),
     Column("comment", String(255), nullable=False, server_default=""),
     Column("is_auditor", Boolean, nullable=False, server_default=false()),
+    # a system administrator for as long as the directory or the provider says so at each sign-in
+    Column("is_admin_in_source", Boolean, nullable=False, server_default=false()),
     # where the account comes from: local, ldap or oidc; the external id names it there
     Column("source", String(16), nullable=False, server_default="local"),
     Column("external_id", String(512)),
@@ -351,6 +353,11 @@ manifest_body = Table(
     Column("body", LargeBinary, nullable=False),
 )
 
+IS_INDEX = (
+    "media_type IN ('application/vnd.oci.image.index.v1+json', "
+    "'application/vnd.docker.distribution.manifest.list.v2+json')"
+)
+
 manifest = Table(
     "manifest",
     metadata,
@@ -376,6 +383,13 @@ manifest = Table(
     UniqueConstraint("repository_id", "digest"),
     Index("ix_manifest_repository_id_subject_digest", "repository_id", "subject_digest", "id"),
     Index("ix_manifest_repository_id_accessory_subject", "repository_id", "accessory_subject", "pushed_at"),
+    # indexes are few among the manifests: their children are found from them
+    Index(
+        "ix_manifest_indexes",
+        "repository_id",
+        sqlite_where=text(IS_INDEX),
+        postgresql_where=text(IS_INDEX),
+    ),
 )
 
 manifest_reference = Table(

@@ -12,6 +12,11 @@ depends_on = None
 
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
+_IS_INDEX = (
+    "media_type IN ('application/vnd.oci.image.index.v1+json', "
+    "'application/vnd.docker.distribution.manifest.list.v2+json')"
+)
+
 # what pushes note of a manifest, for those that are there already
 _DESCRIBE_MANIFESTS = (
     """UPDATE manifest SET accessory_subject = subject_digest, accessory_kind = 'subject.accessory'
@@ -391,6 +396,14 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement per table and column
         ["repository_id", "accessory_subject", "pushed_at"],
         unique=False,
     )
+    op.create_index(
+        "ix_manifest_indexes",
+        "manifest",
+        ["repository_id"],
+        unique=False,
+        sqlite_where=sa.text(_IS_INDEX),
+        postgresql_where=sa.text(_IS_INDEX),
+    )
     for statement in _DESCRIBE_MANIFESTS:
         op.execute(statement)
     op.add_column("project", sa.Column("owner_id", sa.BigInteger(), nullable=True))
@@ -414,6 +427,10 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement per table and column
         "user_account", sa.Column("is_auditor", sa.Boolean(), server_default=sa.false(), nullable=False)
     )
     op.add_column(
+        "user_account",
+        sa.Column("is_admin_in_source", sa.Boolean(), server_default=sa.false(), nullable=False),
+    )
+    op.add_column(
         "user_account", sa.Column("source", sa.String(length=16), server_default="local", nullable=False)
     )
     op.add_column("user_account", sa.Column("external_id", sa.String(length=512), nullable=True))
@@ -435,6 +452,7 @@ def downgrade() -> None:  # noqa: PLR0915 - as above
     op.drop_column("user_account", "cli_secret_hash")
     op.drop_column("user_account", "external_id")
     op.drop_column("user_account", "source")
+    op.drop_column("user_account", "is_admin_in_source")
     op.drop_column("user_account", "is_auditor")
     op.drop_column("user_account", "comment")
     op.drop_column("user_account", "realname")
@@ -447,6 +465,7 @@ def downgrade() -> None:  # noqa: PLR0915 - as above
     op.drop_column("project", "registry_id")
     op.drop_column("project", "updated_at")
     op.drop_column("project", "owner_id")
+    op.drop_index("ix_manifest_indexes", table_name="manifest")
     op.drop_index("ix_manifest_repository_id_accessory_subject", table_name="manifest")
     op.drop_column("manifest", "accessory_subject")
     op.drop_column("manifest", "accessory_kind")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
 
 from homeport.control.changes import Change, record_change
 from homeport.control.errors import BadRequestError, ConflictError, ForbiddenError, NotFoundError
@@ -131,7 +132,10 @@ def _add(
     else:
         group_id = _group_id(connection, entity, now)
     new = NewMember(project.id, user_id, group_id, role.role_id, role.repository_pattern or "")
-    member_id = add_member(connection, new, now)
+    try:
+        member_id = add_member(connection, new, now)
+    except IntegrityError as error:
+        raise NotFoundError("the user or group was deleted meanwhile") from error
     if member_id is None:
         raise ConflictError("the project has this member already", hint="change its role with PUT")
     after = _facts(_find(connection, project, member_id))

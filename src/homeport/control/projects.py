@@ -35,6 +35,7 @@ from homeport.db.projects import (
     update_project,
 )
 from homeport.db.quotas import add_quota, default_storage_limit, read_state, set_hard_bytes
+from homeport.db.users import find_user_by_id
 from homeport.rules.listing import ListQuery
 from homeport.rules.permissions import Principal, PrincipalKind, may_in_system
 from homeport.rules.projects import (
@@ -198,6 +199,8 @@ def _create(
     if limit is not None and limit != default_storage_limit(connection):
         _require_quota_right(principal)
     owner_id = principal.user_id if principal.kind is PrincipalKind.USER else None
+    if owner_id is not None and find_user_by_id(connection, owner_id) is None:
+        raise ForbiddenError(f"the account {principal.name} was deleted")
     is_public = wanted.metadata.get("public") == "true"
     new = NewProject(name, is_public, owner_id, _allowlist_text(wanted.cve_allowlist))
     project_id = add_project(connection, new, now)

@@ -59,7 +59,8 @@ def test_names_of_labels_are_taken_once_per_project(admin: Api) -> None:
     name = unique("label")
     one, two = make_project(admin), make_project(admin)
     scopes: list[dict[str, object]] = [{"scope": "p", "project_id": each.id} for each in (one, two)]
-    for scope in (*scopes, {"scope": "g"}):
+    scopes.append({"scope": "g"})
+    for scope in scopes:
         assert admin.post("/labels", {"name": name, **scope}).status == 201
         assert admin.post("/labels", {"name": name, **scope}).status == 409
     other = admin.post("/labels", {"name": unique(), "scope": "g"}).created_id

@@ -83,7 +83,10 @@ class PermissionEntry:
 
 @dataclass(frozen=True, slots=True)
 class RobotRequest:
-    """A robot as it is asked for; a duration of None or 0 asks for the configured one."""
+    """A robot as it is asked for; a duration of None or 0 asks for the configured one.
+
+    A new one ends at `expires_at` if that is given, whatever the duration.
+    """
 
     name: str
     level: str
@@ -92,6 +95,7 @@ class RobotRequest:
     is_disabled: bool = False
     duration_days: int | None = None
     permissions: tuple[PermissionEntry, ...] = ()
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +200,7 @@ class Robots:
             project_id=project.id if project else None,
             is_disabled=request.is_disabled,
             duration_days=days,
-            expires_at=expiry(now, days),
+            expires_at=request.expires_at or expiry(now, days),
             creator_kind=principal.kind.value,
             creator_id=principal.user_id or 0,
         )

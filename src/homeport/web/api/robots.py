@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from homeport.auth.secret import Secret
 from homeport.control.errors import BadRequestError
 from homeport.control.robot_credentials import RobotCredentials, TrustRequest
-from homeport.control.robots import Access, PermissionEntry, RobotRequest, Robots, RobotView
+from homeport.control.robots import Access, CreatedRobot, PermissionEntry, RobotRequest, Robots, RobotView
 from homeport.db.robots import StoredSecret, StoredTrust
 from homeport.rules.listing import Condition, ListQuery, Match
 from homeport.rules.robots import NEVER, ClaimPattern
@@ -168,13 +168,7 @@ async def create_robot(
     caller.require_login()
     created = await robots.create(caller.principal, caller.actor, _request(body))
     set_location(request, response, created.id)
-    return RobotCreatedModel(
-        id=created.id,
-        name=created.login_name,
-        secret=created.secret.reveal(),
-        creation_time=created.created_at,
-        expires_at=_epoch(created.expires_at),
-    )
+    return created_model(created)
 
 
 @router.get("/robots/{robot_id}", response_model_exclude_none=True)
@@ -313,6 +307,17 @@ def _request(body: RobotBody) -> RobotRequest:
 def _entry(entry: RobotPermissionModel) -> PermissionEntry:
     access = tuple(Access(each.resource, each.action, each.effect or "") for each in entry.access)
     return PermissionEntry(entry.kind, entry.namespace, access)
+
+
+def created_model(created: CreatedRobot) -> RobotCreatedModel:
+    """Return a robot that was just made in Harbor's shape."""
+    return RobotCreatedModel(
+        id=created.id,
+        name=created.login_name,
+        secret=created.secret.reveal(),
+        creation_time=created.created_at,
+        expires_at=_epoch(created.expires_at),
+    )
 
 
 def robot_model(view: RobotView) -> RobotModel:

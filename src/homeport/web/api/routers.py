@@ -31,6 +31,7 @@ _MODULES: tuple[str, ...] = (
     "configurations",
     "systeminfo",
     "robots",
+    "project_robots",
     "permissions",
     "audit",
 )

@@ -121,9 +121,10 @@ async def _require(caller: ApiCaller, services: Services, label_id: int, permiss
     label = await Labels(services.database).find(label_id)
     if label is not None and label.project_id is not None:
         project = await _project(services, label.project_id)
+        if may_in_project(caller.principal, project, permission):
+            return label
         if may_in_project(caller.principal, project, "label:read"):
             caller.require_in_project(project, permission)
-            return label
         label = None
     caller.require_login()
     if label is None:

@@ -82,7 +82,9 @@ def list_records(
 ) -> None:
     """List audit records, the newest last. Works while the server runs and while it does not.
 
-    Example: homeport audit --since 2h --operation push --project library
+    `homeport audit` without a command lists, too.
+
+    Example: homeport audit list --since 2h --operation push --project library
     """
     if context.invoked_subcommand is not None:
         return
@@ -112,6 +114,9 @@ def list_records(
             sys.stdout.write(as_json_line(number, record))
     else:
         _print_table(records)
+
+
+audit.command("list")(list_records)
 
 
 @audit.command()

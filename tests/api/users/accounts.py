@@ -1,10 +1,16 @@
 """Users and browsers for the tests of accounts."""
 
+import asyncio
 import uuid
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlencode
 
 from tests.api.client import Api, ApiAnswer
+
+from homeport.app import read_audit
+from homeport.config import load_settings
+from homeport.db.audit import AuditFilter, AuditRecord
 
 PASSWORD = "Passw0rd-of-tests"
 FORM = "application/x-www-form-urlencoded"
@@ -64,3 +70,9 @@ def sign_in(api: Api, name: str, password: str = PASSWORD) -> Api:
     assert answer.status == 200, answer.body
     token = answer.headers["x-harbor-csrf-token"]
     return api.as_stranger().with_headers(cookie=cookie_of(answer), x_harbor_csrf_token=token)
+
+
+def records_of(data: Path, reference: str, operation: str) -> list[AuditRecord]:
+    """Return the audit records about something, the newest first."""
+    found = asyncio.run(read_audit(load_settings(data=data), AuditFilter(operation=operation), 500))
+    return [record for _, record in found if record.reference == reference]

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,10 +30,13 @@ def admin(server: HomeportServer) -> Api:
 def homeport(
     home: Path, *arguments: str, stdin: str = "", **environment: str
 ) -> subprocess.CompletedProcess[str]:
+    inherited = {
+        name: value for name, value in os.environ.items() if name.startswith(("COVERAGE_", "PYTHON"))
+    }
     return subprocess.run(
         [sys.executable, "-m", "homeport", *arguments],
         input=stdin,
-        env=clean_environment(home, **environment),
+        env={**inherited, **clean_environment(home, **environment)},
         check=False,
         capture_output=True,
         text=True,

@@ -9,12 +9,15 @@ from sqlalchemy import Connection, Select, exists, false, func, select, text
 
 from homeport.db.contents import batched
 from homeport.db.manifests import Reference
+from homeport.db.quotas import COUNTED_KINDS
 from homeport.db.schema import (
     blob,
     manifest,
     manifest_body,
     manifest_reference,
     project,
+    project_content,
+    quota,
     repository,
     repository_blob,
     tag,
@@ -134,6 +137,44 @@ def find_stray_repositories(connection: Connection, *, limit: int) -> list[tuple
         select(repository.c.name, func.coalesce(project.c.name, "?"))
         .select_from(repository.outerjoin(project, project.c.id == repository.c.project_id))
         .where(~func.coalesce(stands, false()))
+        .limit(limit)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+def find_miscounted_quotas(connection: Connection, *, limit: int) -> list[tuple[str, int, int]]:
+    """Return (project, recorded bytes, bytes of all that counts) of up to `limit` projects that differ."""
+    counted = func.coalesce(func.sum(project_content.c.size_bytes), 0)
+    rows = connection.execute(
+        select(project.c.name, quota.c.used_bytes, counted)
+        .select_from(
+            quota.join(project, project.c.id == quota.c.project_id).outerjoin(
+                project_content, project_content.c.project_id == quota.c.project_id
+            )
+        )
+        .group_by(project.c.name, quota.c.used_bytes)
+        .having(quota.c.used_bytes != counted)
+        .limit(limit)
+    )
+    return [(row[0], int(row[1]), int(row[2])) for row in rows]
+
+
+def find_uncounted_contents(connection: Connection, *, limit: int) -> list[tuple[str, str]]:
+    """Return (repository, digest) of up to `limit` contents that do not count for their project."""
+    named = (
+        select(manifest.c.repository_id, manifest_reference.c.digest)
+        .join(manifest_reference, manifest_reference.c.manifest_id == manifest.c.id)
+        .where(manifest_reference.c.kind.in_(COUNTED_KINDS))
+        .union(select(manifest.c.repository_id, manifest.c.digest))
+        .subquery()
+    )
+    is_counted = exists().where(
+        project_content.c.project_id == repository.c.project_id, project_content.c.digest == named.c.digest
+    )
+    rows = connection.execute(
+        select(repository.c.name, named.c.digest)
+        .join(named, named.c.repository_id == repository.c.id)
+        .where(~is_counted)
         .limit(limit)
     )
     return [(row[0], row[1]) for row in rows]

@@ -27,6 +27,7 @@ class FindingKind(StrEnum):
     BLOB_SIZE_WRONG = "blob_size_wrong"
     BLOB_DAMAGED = "blob_damaged"
     STRAY_FILE = "stray_file"
+    QUOTA_MISCOUNTED = "quota_miscounted"
     SIZE_CLAIM_WRONG = "size_claim_wrong"
     CHILD_ARRIVED = "child_arrived"
     BLOBS_UNLINKED = "blobs_unlinked"
@@ -61,6 +62,8 @@ ADVICE: dict[FindingKind, str] = {
     FindingKind.BLOB_SIZE_WRONG: f"check the disk, then {_RESTORE_BLOB}",
     FindingKind.BLOB_DAMAGED: f"check the disk, then {_RESTORE_BLOB}",
     FindingKind.STRAY_FILE: "find out who put it there, then remove it: Homeport never reads it",
+    FindingKind.QUOTA_MISCOUNTED: "no content is harmed, but the project's limit holds too early or too late;"
+    " push its images again, or restore the database from a backup",
     FindingKind.SIZE_CLAIM_WRONG: "clients may refuse the image; whoever made it has to make it anew",
     FindingKind.CHILD_ARRIVED: "push the index again, so that the manifest cannot be deleted under it",
     FindingKind.BLOBS_UNLINKED: "no harm: left by pushes that were cut short or by deletes",

@@ -20,9 +20,11 @@ from homeport.db.inspection import (
     count_contents,
     find_broken_links,
     find_file_problems,
+    find_miscounted_quotas,
     find_stray_links,
     find_stray_repositories,
     find_stray_tags,
+    find_uncounted_contents,
     is_blob_linked,
     linked_blobs,
     read_blobs,
@@ -150,6 +152,14 @@ class _Inspector:
         for name, digest in await self._database.read(find_stray_links, limit=_MAX_ROWS):
             message = "the repository has a blob that is not recorded"
             self._found(FindingKind.LINK_ASTRAY, f"{name}@{digest}", message)
+        for name, used_bytes, counted_bytes in await self._database.read(
+            find_miscounted_quotas, limit=_MAX_ROWS
+        ):
+            message = f"the project's use is recorded as {used_bytes} bytes and is {counted_bytes}"
+            self._found(FindingKind.QUOTA_MISCOUNTED, name, message)
+        for name, digest in await self._database.read(find_uncounted_contents, limit=_MAX_ROWS):
+            message = "the content does not count for its project"
+            self._found(FindingKind.QUOTA_MISCOUNTED, f"{name}@{digest}", message)
         self._listener.on_progress("database", 1, 1)
 
     async def _check_manifests(self, total: int) -> None:

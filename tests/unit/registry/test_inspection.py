@@ -147,6 +147,7 @@ SWAP = (
             "content_missing",
             "{index}",
         ),
+        (("update quota set used_bytes = used_bytes + 1",), "quota_miscounted", "library"),
         (("update blob set size_bytes = 7 where digest = '{layer}'",), "blob_size_wrong", "{layer}"),
     ],
 )

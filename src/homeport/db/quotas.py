@@ -71,6 +71,14 @@ _ADD = (
     )
     .values(used_bytes=quota.c.used_bytes + bindparam("added"))
 )
+_ADD_IN_REPOSITORY = (
+    update(quota)
+    .where(
+        quota.c.project_id == _PROJECT_ID,
+        or_(quota.c.hard_bytes < 0, quota.c.used_bytes + bindparam("added") <= quota.c.hard_bytes),
+    )
+    .values(used_bytes=quota.c.used_bytes + bindparam("added"))
+)
 _ADD_ANYWAY = (
     update(quota)
     .where(quota.c.project_id == bindparam("project"))
@@ -135,7 +143,10 @@ def count_blob(connection: Connection, repository_id: int, digest: str, size_byt
     _lock(connection, repository_id)
     values = {"repository": repository_id, "digest": digest, "size": size_bytes}
     result = connection.execute(_counting_insert(connection.dialect.name), values)
-    if result.rowcount > 0:
+    if result.rowcount == 0:
+        return
+    added = {"repository": repository_id, "added": size_bytes}
+    if connection.execute(_ADD_IN_REPOSITORY, added).rowcount == 0:
         _add(connection, _project_of(connection, repository_id), size_bytes)
 
 

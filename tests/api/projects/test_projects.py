@@ -350,3 +350,54 @@ def test_changes_are_recorded_with_before_and_after(admin: Api, homeport_server:
     assert records["create_project"].before is None
     assert records["delete_project"].after is None
     assert records["create_member"].reference == member.name
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/projects/%00",
+        "/projects/a%00b/members",
+        "/projects?name=%00",
+        "/projects?owner=a%00",
+        "/projects?page=99999999999999999999999",
+        "/projects?page_size=99999999999999999999999",
+        "/projects?q=project_id%3D99999999999999999999999",
+        "/projects?q=creation_time%3D[99999999999999999~]",
+        "/projects/library/members?entityname=%00",
+        "/projects/library/members/99999999999999999999999",
+        "/projects/library/metadatas/%00",
+        "/search?q=%00",
+        "/labels?scope=g&name=%00",
+        "/labels?scope=p&project_id=99999999999999999999999",
+        "/labels/99999999999999999999999",
+        "/quotas/99999999999999999999999",
+        "/quotas?reference_id=9999999999999999999",
+        "/roles/99999999999999999999999",
+        f"/projects/{'9' * 5000}",
+        "/projects/00000000000000000000000001",
+    ],
+)
+def test_odd_requests_are_refused_clearly(admin: Api, path: str) -> None:
+    answer = admin.get(path)
+
+    assert answer.status in {200, 400, 404, 422}, answer.body
+    assert answer.status != 200 or answer.json == [], answer.body
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/projects/library/members", {"role_id": 1, "member_user": {"username": "a\0"}}),
+        ("/projects/library/members", {"role_id": 1, "member_user": {"username": "\ud800"}}),
+        ("/projects/library/members", {"role_id": 1, "member_group": {"group_name": "\0", "group_type": 3}}),
+        ("/projects/library/metadatas/", {"\0": "x"}),
+        ("/projects/library/metadatas/", {"\ud800": "\ud800"}),
+        ("/projects", {"project_name": "\ud800"}),
+        ("/labels", {"name": "x", "scope": "g", "description": "\ud800"}),
+        ("/roles", {"name": "x", "description": "\0", "permissions": []}),
+        ("/projects", []),
+        ("/projects", None),
+    ],
+)
+def test_odd_bodies_are_refused_clearly(admin: Api, path: str, body: object) -> None:
+    assert admin.post(path, body).status in {400, 422}

@@ -191,7 +191,9 @@ class ApiResponse(Response):
 
 def error_body(code: str, message: str) -> dict[str, Any]:
     """Return Harbor's error body."""
-    return {"errors": [{"code": code, "message": message}]}
+    # a client's lone surrogate, quoted in a message, has no UTF-8
+    sendable = message.encode("utf-8", "replace").decode()
+    return {"errors": [{"code": code, "message": sendable}]}
 
 
 async def answer_error(request: Request, error: Exception) -> Response:

@@ -19,6 +19,7 @@ from homeport.web.api.conventions import (
     set_location,
     set_page_headers,
 )
+from homeport.web.api.project_access import NO_NUL
 from homeport.web.api.services import Services
 
 router = APIRouter()
@@ -54,7 +55,7 @@ async def list_labels(
     caller: CallerParameter,
     services: ServicesParameter,
     query: ListParameter,
-    name: Annotated[str, Query(max_length=128)] = "",
+    name: Annotated[str, Query(max_length=128, pattern=NO_NUL)] = "",
     scope: Literal["g", "p", ""] = "g",
     project_id: int = 0,
 ) -> list[LabelAnswer]:

@@ -14,7 +14,7 @@ from homeport.web.api.conventions import (
     set_location,
     set_page_headers,
 )
-from homeport.web.api.project_access import NamedProject, NamedProjectParameter
+from homeport.web.api.project_access import NO_NUL, NamedProject, NamedProjectParameter
 
 router = APIRouter()
 
@@ -26,16 +26,16 @@ class UserBody(BaseModel):
     """A user by id or by name."""
 
     user_id: int = 0
-    username: str = Field("", max_length=255)
+    username: str = Field("", max_length=255, pattern=NO_NUL)
 
 
 class GroupBody(BaseModel):
     """A group by id, or by what it is called."""
 
     id: int = 0
-    group_name: str = Field("", max_length=255)
+    group_name: str = Field("", max_length=255, pattern=NO_NUL)
     group_type: int = 0
-    ldap_group_dn: str = Field("", max_length=512)
+    ldap_group_dn: str = Field("", max_length=512, pattern=NO_NUL)
 
 
 class RoleBody(BaseModel):
@@ -72,7 +72,7 @@ async def list_members(
     named: NamedProjectParameter,
     services: ServicesParameter,
     query: ListParameter,
-    entityname: Annotated[str, Query(max_length=255)] = "",
+    entityname: Annotated[str, Query(max_length=255, pattern=NO_NUL)] = "",
 ) -> list[MemberAnswer]:
     """List the members."""
     project = named.require("member:list")

@@ -15,7 +15,11 @@ from homeport.rules.permissions import (
 )
 from homeport.web.api.conventions import ApiCaller, CallerParameter, ServicesParameter, is_resource_name
 
+# of texts that go to the database; PostgreSQL knows no NUL
+NO_NUL = r"^[^\x00]*$"
+
 _READ = ".:read"
+_MAX_DIGITS = 19
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +60,15 @@ def may_see(principal: Principal, project: StoredProject | None) -> bool:
 
 
 def project_key(request: Request, text: str) -> int | str:
-    """Return an id when the text is a number, unless the request says that it is a name all the same."""
-    is_number = text.isascii() and text.isdigit() and not is_resource_name(request)
-    return int(text[:20]) if is_number else text
+    """Return an id when the text is a number, unless the request says that it is a name all the same.
+
+    What can be neither becomes 0, an id that no project has.
+    """
+    if "\0" in text:
+        return 0
+    if text.isascii() and text.isdigit() and not is_resource_name(request):
+        return int(text) if len(text) <= _MAX_DIGITS else 0
+    return text
 
 
 async def get_named_project(

@@ -22,7 +22,7 @@ from homeport.web.api.conventions import (
     set_location,
     set_page_headers,
 )
-from homeport.web.api.project_access import NamedProjectParameter, may_see
+from homeport.web.api.project_access import NO_NUL, NamedProjectParameter, may_see
 from homeport.web.api.services import Services
 
 router = APIRouter()
@@ -150,9 +150,9 @@ async def list_projects(
     services: ServicesParameter,
     query: ListParameter,
     *,
-    name: Annotated[str | None, Query(max_length=255)] = None,
+    name: Annotated[str | None, Query(max_length=255, pattern=NO_NUL)] = None,
     public: bool | None = None,
-    owner: Annotated[str | None, Query(max_length=255)] = None,
+    owner: Annotated[str | None, Query(max_length=255, pattern=NO_NUL)] = None,
     with_detail: bool = True,
 ) -> list[ProjectAnswer]:
     """List the projects that the caller may see."""
@@ -166,7 +166,7 @@ async def list_projects(
 async def head_project(
     caller: CallerParameter,
     services: ServicesParameter,
-    project_name: Annotated[str, Query(max_length=255)],
+    project_name: Annotated[str, Query(max_length=255, pattern=NO_NUL)],
 ) -> Response:
     """Tell whether there is a project of that name that the caller may see."""
     project = await Projects(services.database).find(project_name)

@@ -11,6 +11,7 @@ from homeport.db.roles import RoleText, StoredRole
 from homeport.rules.members import ROLE_NAMES
 from homeport.rules.roles import ROLE_PERMISSIONS, ProjectRole
 from homeport.web.api.conventions import CallerParameter, ServicesParameter, set_location
+from homeport.web.api.project_access import NO_NUL
 
 router = APIRouter()
 
@@ -28,7 +29,7 @@ class RoleRequest(BaseModel):
     """What a custom role is to be."""
 
     name: str = Field(max_length=255)
-    description: str = Field("", max_length=1024)
+    description: str = Field("", max_length=1024, pattern=NO_NUL)
     permissions: list[PermissionBody] = Field(max_length=_MAX_PERMISSIONS)
 
 

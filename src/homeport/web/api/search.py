@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from homeport.control.search import FoundRepository, Search
 from homeport.web.api.conventions import CallerParameter, ServicesParameter
+from homeport.web.api.project_access import NO_NUL
 from homeport.web.api.projects import ProjectAnswer, project_answer
 
 router = APIRouter()
@@ -32,7 +33,9 @@ class SearchAnswer(BaseModel):
 
 @router.get("/search", response_model_exclude_none=True)
 async def search(
-    caller: CallerParameter, services: ServicesParameter, q: Annotated[str, Query(max_length=255)]
+    caller: CallerParameter,
+    services: ServicesParameter,
+    q: Annotated[str, Query(max_length=255, pattern=NO_NUL)],
 ) -> SearchAnswer:
     """Find projects and repositories that the caller may see."""
     found = await Search(services.database).find(caller.principal, q)

@@ -14,6 +14,7 @@ import orjson
 from homeport.control.artifacts import require_artifact
 from homeport.control.errors import BadRequestError, NotBuiltError, NotFoundError
 from homeport.db.artifacts import read_bodies
+from homeport.db.contents import find_blob_size
 from homeport.db.engine import Database
 from homeport.oci import mediatype
 from homeport.oci.chart_archive import ChartArchiveInvalidError, read_chart_file
@@ -89,39 +90,43 @@ class Additions:
         manifest = parse_manifest(bodies[artifact.digest], artifact.media_type)
         match kind:
             case AdditionKind.BUILD_HISTORY:
-                history = (await self._config(manifest)).get("history")
+                history = (await self._config(repository_id, manifest)).get("history")
                 return _json(history if isinstance(history, list) else [])
             case AdditionKind.DEPENDENCIES:
-                dependencies = (await self._config(manifest)).get("dependencies")
+                dependencies = (await self._config(repository_id, manifest)).get("dependencies")
                 return _json(dependencies if isinstance(dependencies, list) else [])
             case AdditionKind.VALUES:
-                return await self._chart_file(manifest, kind, "text/plain; charset=utf-8")
+                return await self._chart_file((repository_id, manifest), kind, "text/plain; charset=utf-8")
             case _:
-                return await self._chart_file(manifest, kind, "text/markdown; charset=utf-8")
+                return await self._chart_file((repository_id, manifest), kind, "text/markdown; charset=utf-8")
 
-    async def _config(self, manifest: Manifest) -> dict[str, object]:
-        content = await self._content(manifest.config)
+    async def _config(self, repository_id: int, manifest: Manifest) -> dict[str, object]:
+        content = await self._content(repository_id, manifest.config)
         document = parse_config(content)
         if document is None:
             raise BadRequestError("the artifact's config is no JSON object, or too large")
         return document
 
-    async def _chart_file(self, manifest: Manifest, name: str, content_type: str) -> Addition:
+    async def _chart_file(self, chart: tuple[int, Manifest], name: str, content_type: str) -> Addition:
+        repository_id, manifest = chart
         layer = next((layer for layer in manifest.layers if layer.media_type == _CHART_LAYER), None)
         if layer is not None and layer.size_bytes > MAX_CHART_BYTES:
             raise BadRequestError(f"the chart is larger than {MAX_CHART_BYTES} bytes")
         async with self._unpacking:
-            packed = await self._content(layer)
+            packed = await self._content(repository_id, layer)
             try:
                 content = await asyncio.to_thread(read_chart_file, packed, name)
             except ChartArchiveInvalidError as error:
                 raise BadRequestError(str(error)) from error
         return Addition(content or b"", content_type)
 
-    async def _content(self, descriptor: Descriptor | None) -> bytes:
+    async def _content(self, repository_id: int, descriptor: Descriptor | None) -> bytes:
+        """Return content of the repository: a manifest may name foreign layers that are another's."""
         content = None
         if descriptor is not None:
-            content = await self._read_content(str(descriptor.digest), descriptor.size_bytes)
+            digest = str(descriptor.digest)
+            size_bytes = await self._database.read(find_blob_size, repository_id, digest)
+            content = None if size_bytes is None else await self._read_content(digest, size_bytes)
         if content is None:
             raise NotFoundError("the artifact's content is missing or too large to be shown")
         return content

@@ -9,6 +9,8 @@ from sqlalchemy import Boolean, ColumnElement, Connection, Integer, Select, and_
 from homeport.db.schema import Timestamp
 from homeport.rules.listing import Condition, ListQuery, Match, QueryInvalidError
 
+_NUMBERS_END = 2**63
+
 Columns = Mapping[str, ColumnElement[Any]]
 
 
@@ -92,9 +94,12 @@ def _value(column: ColumnElement[Any], text: str) -> Any:
         return text.lower() in {"true", "1"}
     if isinstance(kind, Integer):
         try:
-            return int(text)
+            number = int(text)
         except ValueError:
-            raise QueryInvalidError(f"{text!r} is no number") from None
+            raise QueryInvalidError(f"{text[:64]!r} is no number") from None
+        if abs(number) >= _NUMBERS_END:
+            raise QueryInvalidError(f"{text[:64]!r} is too large a number")
+        return number
     return text
 
 

@@ -10,6 +10,7 @@ MAX_PAGE_SIZE = 100
 DEFAULT_PAGE_SIZE = 10
 
 _MAX_CONDITIONS = 50
+_MAX_PAGE = 10**12
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
 
 
@@ -73,8 +74,8 @@ def parse_list_query(q: str, sort: str, page: int, page_size: int) -> ListQuery:
     """
     if page_size == -1:
         page_size = MAX_PAGE_SIZE
-    if page < 1:
-        raise QueryInvalidError("page must be 1 or more")
+    if not 1 <= page <= _MAX_PAGE:
+        raise QueryInvalidError(f"page must be from 1 to {_MAX_PAGE}")
     if not 1 <= page_size <= MAX_PAGE_SIZE:
         raise QueryInvalidError(f"page_size must be from 1 to {MAX_PAGE_SIZE}")
     return ListQuery(parse_conditions(q), parse_orders(sort), page, page_size)
@@ -82,6 +83,8 @@ def parse_list_query(q: str, sort: str, page: int, page_size: int) -> ListQuery:
 
 def parse_conditions(text: str) -> tuple[Condition, ...]:
     """Return the conditions of a `q` parameter. Raises QueryInvalidError."""
+    if "\0" in text:
+        raise QueryInvalidError("the query must not hold a NUL")
     parts = _split(text)
     if len(parts) > _MAX_CONDITIONS:
         raise QueryInvalidError("the query has too many conditions")

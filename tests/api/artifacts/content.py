@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import create_engine, insert, select
+from sqlalchemy import create_engine, delete, insert, select
 from tests.api.client import Api, ApiAnswer
 from tests.servers import HomeportServer
 
@@ -77,12 +77,14 @@ def make_image(architecture: str = "amd64", **more: object) -> Artifact:
 def make_artifact(
     config: bytes, config_type: str, layers: tuple[tuple[str, bytes], ...], **more: object
 ) -> Artifact:
-    """Return a manifest of any type."""
+    """Return a manifest of any type; `foreign` are descriptors of more layers."""
+    foreign = more.pop("foreign", [])
+    assert isinstance(foreign, list)
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
         "config": described(config_type, config),
-        "layers": [described(media_type, content) for media_type, content in layers],
+        "layers": [*(described(media_type, content) for media_type, content in layers), *foreign],
         **more,
     }
     return Artifact(json.dumps(manifest).encode(), (config, *(content for _, content in layers)))
@@ -180,6 +182,15 @@ class House:
                 created_at=EPOCH,
             )
         )
+
+    def remove_member(self, user_id: int) -> None:
+        """Take every role from the user."""
+        engine = create_engine(f"sqlite:///{self.server.data / 'homeport.db'}", connect_args={"timeout": 30})
+        try:
+            with engine.begin() as connection:
+                connection.execute(delete(project_member).where(project_member.c.user_id == user_id))
+        finally:
+            engine.dispose()
 
     def add_label(self, name: str, project_name: str | None = None) -> int:
         """Make a label of the project, or a global one."""

@@ -9,6 +9,7 @@ from tests.api.artifacts.content import (
     CHART_CONFIG,
     CHART_LAYER,
     artifact_path,
+    described,
     make_artifact,
     make_chart,
     make_image,
@@ -94,6 +95,18 @@ def test_hostile_chart_is_refused(admin: Api, repository: str, layer: bytes) -> 
     answer = admin.get(artifact_path(repository, "v1", "additions", "values.yaml"))
 
     assert (answer.status, answer.code) == (400, "BAD_REQUEST")
+
+
+def test_chart_of_another_repository_cannot_be_named_as_a_foreign_layer(admin: Api, repository: str) -> None:
+    secret = packed({"values.yaml": b"password: secret"})
+    push(admin, f"{repository}-secret", make_artifact(b"{}", CHART_CONFIG, ((CHART_LAYER, secret),)), "v1")
+    foreign = {**described(CHART_LAYER, secret), "urls": ["https://charts.example.org/x"]}
+    push(admin, repository, make_artifact(b'{"name": "x"}', CHART_CONFIG, (), foreign=[foreign]), "v1")
+
+    answer = admin.get(artifact_path(repository, "v1", "additions", "values.yaml"))
+
+    assert answer.status == 404
+    assert b"secret" not in answer.body
 
 
 def test_config_that_is_no_json_has_no_history(admin: Api, repository: str) -> None:

@@ -46,7 +46,7 @@ class RepositoryAnswer(BaseModel):
 class RepositoryBody(BaseModel):
     """What may be changed of a repository; the rest is ignored."""
 
-    description: Annotated[str, Field(max_length=64 * 1024)] | None = None
+    description: Annotated[str, Field(max_length=64 * 1024, pattern=r"^[^\x00]*$")] | None = None
 
 
 async def require_repository(

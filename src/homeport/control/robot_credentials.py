@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 from homeport.auth.clock import Clock, utc_now
 from homeport.auth.issuers import IssuerSettings, check_issuer, parse_keys
 from homeport.auth.secret import Secret
+from homeport.control.changes import Change, record_change
 from homeport.control.errors import BadRequestError, ConflictError, NotFoundError
-from homeport.control.robots import Robots, RobotView, check_grants, require_robot, robot_record
+from homeport.control.robots import Robots, RobotView, check_grants, require_robot, robot_target
 from homeport.db.actor import Actor
-from homeport.db.audit import add_records
 from homeport.db.engine import Database
 from homeport.db.robots import (
     StoredSecret,
@@ -84,8 +84,8 @@ class RobotCredentials:
             now = self._clock()
             self._outdate(connection, robot_id, now, overlap)
             add_secret(connection, robot_id, secret_hash, now)
-            detail = {"overlap_hours": overlap_hours}
-            add_records(connection, [robot_record(actor, "refresh_robot_secret", view, detail)])
+            after = {"overlap_hours": overlap_hours}
+            record_change(connection, actor, Change("refresh_robot_secret", robot_target(view), after=after))
 
         await self._database.write(refresh)
         return secret
@@ -118,8 +118,8 @@ class RobotCredentials:
             view = _require(connection, principal, robot_id)
             if not delete_secret(connection, robot_id, secret_id):
                 raise NotFoundError(f"the robot has no secret {secret_id}")
-            detail = {"secret_id": secret_id}
-            add_records(connection, [robot_record(actor, "revoke_robot_secret", view, detail)])
+            before = {"secret_id": secret_id}
+            record_change(connection, actor, Change("revoke_robot_secret", robot_target(view), before=before))
 
         await self._database.write(revoke)
 
@@ -147,8 +147,8 @@ class RobotCredentials:
                 0, robot_id, request.issuer, request.audience, request.claims, jwks, self._clock()
             )
             added = add_trust(connection, rule)
-            detail = {"after": describe_trust(added)}
-            add_records(connection, [robot_record(actor, "create_robot_trust", view, detail)])
+            after = describe_trust(added)
+            record_change(connection, actor, Change("create_robot_trust", robot_target(view), after=after))
             return added
 
         return await self._database.write(add)
@@ -162,8 +162,8 @@ class RobotCredentials:
             if rule is None:
                 raise NotFoundError(f"the robot has no trust rule {trust_id}")
             delete_trust(connection, robot_id, trust_id)
-            detail = {"before": describe_trust(rule)}
-            add_records(connection, [robot_record(actor, "delete_robot_trust", view, detail)])
+            before = describe_trust(rule)
+            record_change(connection, actor, Change("delete_robot_trust", robot_target(view), before=before))
 
         await self._database.write(remove)
 

@@ -1,6 +1,5 @@
 """Robots: making, looking at, changing and deleting them, as Harbor's `/robots` does."""
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,6 +11,7 @@ from homeport.auth.clock import Clock, utc_now
 from homeport.auth.passwords import Passwords
 from homeport.auth.robots import hash_generated_secret
 from homeport.auth.secret import Secret
+from homeport.control.changes import Change, record_change
 from homeport.control.errors import (
     BadRequestError,
     ConflictError,
@@ -20,7 +20,6 @@ from homeport.control.errors import (
     UnauthenticatedError,
 )
 from homeport.db.actor import Actor, Target
-from homeport.db.audit import AuditRecord, add_records
 from homeport.db.engine import Database
 from homeport.db.robots import (
     NewRobot,
@@ -178,7 +177,8 @@ class Robots:
         def delete(connection: Connection) -> None:
             view = require_robot(connection, principal, robot_id, "delete")
             delete_robot(connection, robot_id)
-            add_records(connection, [robot_record(actor, "delete_robot", view, {"before": describe(view)})])
+            change = Change("delete_robot", robot_target(view), before=describe(view))
+            record_change(connection, actor, change)
 
         await self._database.write(delete)
 
@@ -210,7 +210,7 @@ class Robots:
         replace_permissions(connection, robot_id, permissions)
         add_secret(connection, robot_id, secret, now)
         view = _view(connection, robot_id)
-        add_records(connection, [robot_record(actor, "create_robot", view, {"after": describe(view)})])
+        record_change(connection, actor, Change("create_robot", robot_target(view), after=describe(view)))
         return CreatedRobot(robot_id, view.login_name, Secret(""), now, new.expires_at)
 
     def _update(
@@ -237,8 +237,8 @@ class Robots:
         change_robot(connection, robot_id, changed, self._clock())
         replace_permissions(connection, robot_id, permissions)
         after = _view(connection, robot_id)
-        detail = {"before": describe(before), "after": describe(after)}
-        add_records(connection, [robot_record(actor, "update_robot", after, detail)])
+        change = Change("update_robot", robot_target(after), describe(before), describe(after))
+        record_change(connection, actor, change)
         return after
 
 
@@ -311,11 +311,9 @@ def describe(view: RobotView) -> dict[str, Any]:
     }
 
 
-def robot_record(actor: Actor, operation: str, view: RobotView, detail: Mapping[str, Any]) -> AuditRecord:
-    """Return the audit record of something done to a robot."""
-    text = json.dumps(detail, ensure_ascii=False, sort_keys=True)
-    record = actor.record(operation, Target(reference=view.login_name), detail=text)
-    return replace(record, project=view.stored.project_name)
+def robot_target(view: RobotView) -> Target:
+    """Return what audit records of the robot are about."""
+    return Target(reference=view.login_name, project=view.stored.project_name)
 
 
 def _check_request(request: RobotRequest) -> None:

@@ -1,7 +1,5 @@
 """Warns before robots end, and clears away the secrets that have."""
 
-import json
-from dataclasses import replace
 from datetime import datetime
 
 import structlog
@@ -52,9 +50,9 @@ def _work(connection: Connection, now: datetime) -> list[tuple[str, datetime]]:
         if robot.expires_at is None:
             continue
         name = login_name(prefix, robot.name, robot.project_name)
-        detail = json.dumps({"expires_at": robot.expires_at.isoformat()})
-        record = _HOMEPORT.record("robot_expiring", Target(reference=name), detail=detail)
-        add_records(connection, [replace(record, project=robot.project_name)])
+        target = Target(reference=name, project=robot.project_name)
+        after = {"expires_at": robot.expires_at.isoformat()}
+        add_records(connection, [_HOMEPORT.record("robot_expiring", target, after=after)])
         mark_warned(connection, robot.id, now)
         warned.append((name, robot.expires_at))
     delete_secrets_expired_before(connection, now)

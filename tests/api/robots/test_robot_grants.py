@@ -108,6 +108,6 @@ def test_changes_are_in_the_audit(admin: Api, project: str, records_of: RecordsO
         "delete_robot",
     ]
     assert {record["project"] for record in records} == {project}
-    change = json.loads(records[1]["detail"])
-    assert (change["before"]["description"], change["after"]["description"]) == ("", "other")
+    before, after = (json.loads(records[1][column]) for column in ("before", "after"))
+    assert (before["description"], after["description"]) == ("", "other")
     assert robot.secret not in json.dumps(records)

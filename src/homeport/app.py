@@ -24,6 +24,8 @@ from homeport.auth.certificates import CertificateLogin
 from homeport.auth.cleaning import delete_outlived
 from homeport.auth.configuration import Configuration, ConfigurationReader
 from homeport.auth.issuers import IssuerKeys, IssuerSettings
+from homeport.auth.ldap import LdapDirectory
+from homeport.auth.ldap_login import LdapLogin
 from homeport.auth.login_event import LoginEvent, RequestFacts
 from homeport.auth.network import NetworkGuard
 from homeport.auth.password_login import PasswordLogin
@@ -223,7 +225,9 @@ def build_site(settings: Settings, resources: Resources) -> Site:
     tokens = AccessTokens(keys, audience, configuration=configuration)
     issuers = IssuerSettings(settings.issuer_networks, settings.workload_http, settings.workload_ca)
     workloads = WorkloadLogin(database, accounts, IssuerKeys(issuers))
-    login = PasswordLogin(database, accounts, passwords, workloads=workloads)
+    directory = LdapDirectory()
+    ldap = LdapLogin(database, configuration, directory)
+    login = PasswordLogin(database, accounts, passwords, workloads=workloads, ldap=ldap)
     authenticator = Authenticator(database, accounts, tokens, login)
     network = NetworkGuard(database)
     certificates = CertificateLogin(database, settings.client_ca)
@@ -261,6 +265,7 @@ def build_site(settings: Settings, resources: Resources) -> Site:
         callers=Callers(authenticator, sessions, forwarding, recorder, certificates),
         sessions=sessions,
         login=login,
+        directory=directory,
         browser_login=BrowserLogin(database, login, sessions),
         forwarding=forwarding,
         network=network,

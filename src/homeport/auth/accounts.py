@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -35,7 +35,8 @@ class Account:
 
     `user_id` is the id of the user or of the robot, by `kind`, and `password_fingerprint` that of what it
     signed in with, which holds no longer than `valid_until`. A robot that came with an identity token of its
-    own is a workload.
+    own is a workload. `source` is who keeps the account; programs of an OpenID provider's user sign in with a
+    secret of their own.
     """
 
     user_id: int
@@ -46,6 +47,16 @@ class Account:
     kind: PrincipalKind = PrincipalKind.USER
     valid_until: datetime | None = None
     is_workload: bool = False
+    source: str = "local"
+    cli_secret_fingerprint: str | None = None
+
+    def signed_in(self, fingerprint: str) -> "Account | None":
+        """Return the user as one that signed in with this credential while it has it, else None."""
+        if fingerprint == self.password_fingerprint:
+            return self
+        if fingerprint == self.cli_secret_fingerprint:
+            return replace(self, password_fingerprint=fingerprint)
+        return None
 
     def as_principal(self, auth_method: AuthMethod) -> Principal:
         """Return the account as one who acts."""
@@ -94,7 +105,16 @@ class RobotAccount:
 
 def account_of(user: StoredUser, rights: Rights = NO_RIGHTS) -> Account:
     """Return the facts of a stored user who has these rights."""
-    return Account(user.id, user.username, user.is_sysadmin, password_fingerprint(user.password_hash), rights)
+    secret_hash = user.cli_secret_hash
+    return Account(
+        user.id,
+        user.username,
+        user.is_sysadmin or user.is_admin_in_source,
+        password_fingerprint(user.password_hash),
+        rights,
+        source=user.source,
+        cli_secret_fingerprint=None if secret_hash is None else password_fingerprint(secret_hash),
+    )
 
 
 def find_account(connection: Connection, user_id: int) -> Account | None:
@@ -167,7 +187,7 @@ class Accounts:
             robot = await self.find_robot(account_id)
             return None if robot is None else robot.signed_in(fingerprint, now)
         account = await self.find(account_id)
-        return None if account is None or account.password_fingerprint != fingerprint else account
+        return None if account is None else account.signed_in(fingerprint)
 
     async def _forget_outdated(self) -> None:
         version = await self._database.access_version()

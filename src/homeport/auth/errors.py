@@ -74,6 +74,18 @@ class LoginSlowedDownError(OciError):
         self.retry_after_s = retry_after_s
 
 
+class SourceUnavailableError(OciError):
+    """Who keeps the account, a directory or an OpenID provider, cannot be asked now."""
+
+    def __init__(self, account: str) -> None:
+        super().__init__(
+            OciErrorCode.UNAVAILABLE,
+            "the directory that keeps the accounts cannot be asked",
+            hint="try again later; local accounts can sign in",
+        )
+        self.account = account
+
+
 class SealBrokenError(HomeportError):
     """Sealed content cannot be opened: the instance secret is another one, or the content was changed."""
 

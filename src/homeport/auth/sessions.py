@@ -18,6 +18,8 @@ from homeport.db.sessions import (
 )
 from homeport.rules.permissions import AuthMethod, Principal
 
+EXTERNAL_LIFETIME = timedelta(hours=12)
+
 _MAX_COOKIE_LENGTH = 128
 _RENEW_EVERY = 6  # parts of a session's life; a write with each request would be too much
 _TOKEN_BYTES = 32
@@ -35,7 +37,8 @@ class Sessions:
     """Opens, finds and closes sessions.
 
     A session ends when it was not used for the configured time (`session_timeout`), and at once when its
-    account is deleted or gets another password.
+    account is deleted or gets another password. Users whom a directory or a provider vouches for sign in
+    again after EXTERNAL_LIFETIME, so that those who left are out.
     """
 
     def __init__(
@@ -77,6 +80,8 @@ class Sessions:
             return None
         account = await self._accounts.find(stored.user_id)
         if account is None or account.password_fingerprint != stored.password_fingerprint:
+            return None
+        if account.source != "local" and now >= stored.created_at + EXTERNAL_LIFETIME:
             return None
         ttl = await self._ttl()
         if stored.expires_at - now < ttl - ttl / _RENEW_EVERY:

@@ -15,9 +15,11 @@ from homeport.auth.errors import (
     LoginSlowedDownError,
     PasswordWrongError,
     RefreshTokenInvalidError,
+    SourceUnavailableError,
 )
 from homeport.auth.grants import Grants, asked_actions, asks_for_catalog
 from homeport.auth.login_event import LoginEvent, LoginOutcome, LoginRecorder, RequestFacts
+from homeport.auth.onboarding import OnboardingRefusedError
 from homeport.auth.password_login import PasswordLogin
 from homeport.auth.refresh_tokens import RefreshTokens
 from homeport.auth.secret import Secret
@@ -154,19 +156,23 @@ class TokenService:
     ) -> Account:
         try:
             account = await self._login.sign_in(username, password, facts.client_address)
-        except (PasswordWrongError, IdentityTokenInvalidError) as error:
+        except (PasswordWrongError, IdentityTokenInvalidError, OnboardingRefusedError) as error:
             await self._record_login(LoginEvent(username, method, LoginOutcome.FAILURE, facts, str(error)))
             raise
         except LoginSlowedDownError as error:
-            await self._record_slowed_down(
+            await self._record_seldom(
                 LoginEvent(username, method, LoginOutcome.SLOWED_DOWN, facts, str(error))
             )
             raise
+        except SourceUnavailableError as error:
+            await self._record_seldom(LoginEvent(username, method, LoginOutcome.FAILURE, facts, str(error)))
+            raise
         method = account.as_principal(method).auth_method
-        await self._record_login(LoginEvent(account.username, method, LoginOutcome.SUCCESS, facts))
+        source = "" if account.source == "local" else account.source
+        await self._record_login(LoginEvent(account.username, method, LoginOutcome.SUCCESS, facts, source))
         return account
 
-    async def _record_slowed_down(self, event: LoginEvent) -> None:
+    async def _record_seldom(self, event: LoginEvent) -> None:
         # a client that does not wait must not be able to fill the audit
         key = (event.principal_name, event.facts.client_address)
         now = utc_now()
@@ -190,9 +196,9 @@ class TokenService:
                 account.username, account.user_id, account.password_fingerprint, account.kind
             )
             text, token = await self._tokens.issue(subject, grants)
-            # robots have secrets that are as long-lived, and end when those do
-            is_user = account.kind is PrincipalKind.USER
-            if request.wants_refresh_token and refresh_token is None and is_user:
+            # robots have secrets that are as long-lived; whom others vouch for may have left there
+            is_lasting = account.kind is PrincipalKind.USER and account.source == "local"
+            if request.wants_refresh_token and refresh_token is None and is_lasting:
                 refresh_token = await self._refresh_tokens.issue(account, request.client_id)
         return TokenAnswer(
             access_token=Secret(text),

@@ -21,11 +21,14 @@ from homeport.control.errors import BadRequestError
 from homeport.db.actor import Actor, Target
 from homeport.db.audit import add_records
 from homeport.db.engine import Database
+from homeport.db.external_users import forget_source_admins
 from homeport.db.settings import store_settings
 from homeport.db.users import has_other_users
 from homeport.rules.configuration import SettingInvalidError, SettingValue, check_setting, check_together
 
 HIDDEN = "(hidden)"
+
+_NAMES_OF_ADMINS = {"auth_mode", "ldap_group_admin_dn", "ldap_url", "oidc_admin_group", "oidc_endpoint"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,8 @@ class ConfigurationService:
         except SettingInvalidError as error:
             raise BadRequestError(str(error), hint=error.hint) from error
         stored = {name: prepare_setting(name, value, self._sealer) for name, value in changed.items()}
+        if _NAMES_OF_ADMINS & changed.keys():
+            forget_source_admins(connection)  # until their next sign-in, when the new settings decide
         store_settings(connection, stored, datetime.now(UTC))
         before = {name: _shown(old, name) for name in changed}
         after = {name: HIDDEN if name in SECRET_NAMES else value for name, value in changed.items()}

@@ -402,7 +402,8 @@ def _require_right(principal: Principal, user_id: int, permission: str) -> None:
 
 
 def _require_power(principal: Principal, found: UserDetails) -> None:
-    if found.is_sysadmin and not principal.is_sysadmin and not _is_self(principal, found.id):
+    is_powerful = found.is_sysadmin or found.is_admin_in_source
+    if is_powerful and not principal.is_sysadmin and not _is_self(principal, found.id):
         raise ForbiddenError("only system administrators change accounts of system administrators")
 
 

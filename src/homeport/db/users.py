@@ -22,6 +22,8 @@ class StoredUser:
     is_sysadmin: bool
     is_auditor: bool = False
     source: str = "local"
+    is_admin_in_source: bool = False
+    cli_secret_hash: str | None = field(default=None, repr=False)
 
 
 _COLUMNS = (
@@ -31,6 +33,8 @@ _COLUMNS = (
     user_account.c.is_sysadmin,
     user_account.c.is_auditor,
     user_account.c.source,
+    user_account.c.is_admin_in_source,
+    user_account.c.cli_secret_hash,
 )
 # built once: these run with every request that follows a change of the database
 _BY_NAME = select(*_COLUMNS).where(user_account.c.username == bindparam("wanted"))
@@ -132,6 +136,7 @@ class UserDetails:
     created_at: datetime
     updated_at: datetime
     sealed_cli_secret: bytes | None = field(repr=False)
+    is_admin_in_source: bool = False
 
     @property
     def profile(self) -> UserProfile:
@@ -152,6 +157,7 @@ _DETAILS: tuple[ColumnElement[Any], ...] = (
     user_account.c.created_at,
     user_account.c.updated_at,
     user_account.c.sealed_cli_secret,
+    user_account.c.is_admin_in_source,
 )
 _LISTED_BY = {
     "user_id": user_account.c.id,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from homeport.auth.configuration import ConfigurationReader
 from homeport.auth.issuers import IssuerSettings
+from homeport.auth.ldap import LdapDirectory
 from homeport.auth.network import NetworkGuard
 from homeport.auth.password_login import PasswordLogin
 from homeport.auth.passwords import Passwords
@@ -41,6 +42,7 @@ class Services:
     callers: Callers
     sessions: Sessions
     login: PasswordLogin
+    directory: LdapDirectory
     browser_login: BrowserLogin
     forwarding: Forwarding
     network: NetworkGuard

@@ -259,6 +259,7 @@ def _answer(user: UserDetails, secret: Secret | None = None) -> UserAnswer:
         realname=user.realname,
         comment=user.comment,
         sysadmin_flag=user.is_sysadmin,
+        admin_role_in_auth=user.is_admin_in_source,
         auditor_flag=user.is_auditor or None,
         oidc_user_meta=meta,
         creation_time=user.created_at,

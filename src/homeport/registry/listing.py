@@ -45,6 +45,7 @@ class Lister:
     async def repositories(self, principal: Principal, *, after: str, limit: int) -> Page[str]:
         """Return the names of the repositories that the principal may list, in byte order."""
         visibility = visibility_of(principal)
+        sees_all = sees_every_repository(principal)
         names: list[str] = []
         while len(names) <= limit:
             rows = await self._database.read(
@@ -56,7 +57,7 @@ class Lister:
             names.extend(
                 name
                 for name, project in rows
-                if visibility.shows_everything or may_in_project(principal, project, "repository:list", name)
+                if sees_all or may_in_project(principal, project, "repository:list", name)
             )
         return _page(names, limit)
 

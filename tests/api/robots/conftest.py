@@ -1,5 +1,6 @@
 """A server whose robots fail to sign in, with projects that they work in."""
 
+import json
 import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,6 +12,7 @@ from tests.servers import HomeportServer
 
 RecordsOf = Callable[[str], list[dict[str, Any]]]
 
+IMAGE_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 EMPTY_OBJECT = "sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a"
 
 
@@ -33,7 +35,7 @@ def admin(robot_server: HomeportServer) -> Api:
 
 @pytest.fixture
 def project(admin: Api) -> str:
-    """Return the name of a new private project: the first push makes one."""
+    """Return the name of a new private project with an image: the first push makes one."""
     name = new_name("project")
     answer = admin.request("POST", f"/v2/{name}/image/blobs/uploads/")
     assert answer.status == 202, answer.body
@@ -41,6 +43,15 @@ def project(admin: Api) -> str:
     separator = "&" if "?" in location else "?"
     path = f"{location[location.index('/v2/') :]}{separator}digest={EMPTY_OBJECT}"
     assert admin.request("PUT", path, b"{}").status == 201
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": IMAGE_MANIFEST,
+        "config": {"mediaType": "application/vnd.oci.empty.v1+json", "digest": EMPTY_OBJECT, "size": 2},
+        "layers": [{"mediaType": "application/octet-stream", "digest": EMPTY_OBJECT, "size": 2}],
+    }
+    headers = {"content-type": IMAGE_MANIFEST}
+    content = json.dumps(manifest).encode()
+    assert admin.request("PUT", f"/v2/{name}/image/manifests/latest", content, headers).status == 201
     return name
 
 

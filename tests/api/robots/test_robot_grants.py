@@ -2,7 +2,7 @@ import json
 
 from tests.api.client import Api
 from tests.api.robots.conftest import RecordsOf
-from tests.api.robots.robots import body, entry, make_robot
+from tests.api.robots.robots import body, entry, make_robot, token_of
 
 PULL, PUSH = "repository:pull", "repository:push"
 
@@ -111,3 +111,15 @@ def test_changes_are_in_the_audit(admin: Api, project: str, records_of: RecordsO
     before, after = (json.loads(records[1][column]) for column in ("before", "after"))
     assert (before["description"], after["description"]) == ("", "other")
     assert robot.secret not in json.dumps(records)
+
+
+def test_catalog_leaves_out_the_project_that_is_denied(admin: Api, project: str) -> None:
+    listing = "repository:list"
+    status, token = token_of(make_robot(admin, entry("*", listing)).api, "registry:catalog:*")
+    assert status == 200
+    denied = make_robot(admin, entry("*", listing), entry(project, listing, effect="deny")).api
+    names = []
+    for bearer in (token, token_of(denied, "registry:catalog:*")[1]):
+        caller = admin.as_stranger().with_headers(authorization=f"Bearer {bearer}")
+        names.append(f"{project}/image" in caller.request("GET", "/v2/_catalog?n=1000").json["repositories"])
+    assert names == [True, False]

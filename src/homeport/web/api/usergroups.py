@@ -17,7 +17,7 @@ from homeport.web.api.conventions import (
 
 router = APIRouter(tags=["usergroup"])
 
-GroupId = Annotated[int, Path(ge=1, le=2**63 - 1)]
+GroupId = Annotated[int, Path(ge=1 - 2**63, le=2**63 - 1)]
 _Text = Annotated[str, Field(max_length=1024)]
 
 

@@ -21,7 +21,7 @@ router = APIRouter(tags=["user"])
 
 MAX_ID = 2**63 - 1
 
-UserId = Annotated[int, Path(ge=1, le=MAX_ID)]
+UserId = Annotated[int, Path(ge=-MAX_ID, le=MAX_ID)]
 _Text = Annotated[str, Field(max_length=1024)]
 
 

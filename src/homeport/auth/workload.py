@@ -125,7 +125,7 @@ class WorkloadLogin:
         return Workload(
             replace(account, valid_until=ends, is_workload=True),
             claimed.issuer,
-            subject if isinstance(subject, str) else "",
+            "".join(filter(str.isprintable, subject)) if isinstance(subject, str) else "",
         )
 
     async def _account(self, rules: list[StoredTrust]) -> Account:

@@ -173,8 +173,8 @@ class RobotCredentials:
             check_claim_patterns(request.claims)
         except HomeportError as error:
             raise BadRequestError(str(error), hint=error.hint) from error
-        if not 0 < len(request.audience) <= 255:  # noqa: PLR2004 - the column
-            raise BadRequestError("the audience is empty or too long")
+        if not 0 < len(request.audience) <= 255 or not request.audience.isprintable():  # noqa: PLR2004 - the column
+            raise BadRequestError("the audience is empty, too long or not printable")
         if len(request.claims) > MAX_CLAIMS or any(
             len(text) > MAX_PATTERN for claim in request.claims for text in (claim.path, *claim.patterns)
         ):

@@ -325,8 +325,8 @@ def _check_request(request: RobotRequest) -> None:
         raise BadRequestError(str(error), hint=error.hint) from error
     if request.level not in {"system", "project"}:
         raise BadRequestError("the robot's level is not valid", hint="use system or project")
-    if len(request.description) > MAX_DESCRIPTION:
-        raise BadRequestError(f"the description has more than {MAX_DESCRIPTION} characters")
+    if len(request.description) > MAX_DESCRIPTION or "\0" in request.description:
+        raise BadRequestError(f"the description has more than {MAX_DESCRIPTION} characters, or a NUL")
     _check_entries(request)
 
 

@@ -405,6 +405,8 @@ def mark_warned(connection: Connection, robot_id: int, now: datetime) -> None:
 
 def find_project(connection: Connection, name_or_id: str, *, is_name: bool) -> ProjectFacts | None:
     """Return the project by its id, or by its name when the text is no number or is said to be a name."""
+    if "\0" in name_or_id:  # which PostgreSQL does not even compare
+        return None
     if name_or_id.isascii() and name_or_id.isdigit() and len(name_or_id) < 19 and not is_name:  # noqa: PLR2004 - 64 bits
         row = connection.execute(_PROJECT.where(project.c.id == int(name_or_id))).first()
     else:

@@ -124,6 +124,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("unknown kind", {"permissions": [{**entry("/", "catalog:read"), "kind": "galaxy"}]}),
     ("unknown permission", {"permissions": [entry("/", "catalog:destroy")]}),
     ("project permission in the system", {"permissions": [entry("/", "repository:pull")]}),
+    ("a NUL in the description", {"description": "a\0b"}),
     ("unknown effect", {"permissions": [entry("/", "catalog:read", effect="maybe")]}),
     ("weak secret", {"secret": "password"}),
     ("short secret", {"secret": "Aa1"}),

@@ -282,6 +282,7 @@ WRONG_RULES: list[tuple[str, dict[str, Any]]] = [
     ("the metadata service", {"issuer": "https://169.254.169.254"}),
     ("a mapped private address", {"issuer": "https://[::ffff:10.0.0.1]"}),
     ("no audience", {"audience": ""}),
+    ("a NUL in the audience", {"audience": "a\0b"}),
     ("no claims", {"claims": {}}),
     ("claims that all have", {"claims": {"sub": "**"}}),
     ("a claim without pattern", {"claims": {"sub": []}}),

@@ -212,6 +212,7 @@ async def test_project_is_found_by_id_or_name(database: Database) -> None:
             ("42", False, None),
             ("9" * 30, False, None),
             ("", False, None),
+            ("4\0002", False, None),
         ):
             found = find_project(connection, text, is_name=is_name)
             assert (found.id if found else None) == expected

@@ -1,5 +1,6 @@
 """Audit records: written once into the chain of their stream, never changed."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,8 +8,16 @@ from datetime import datetime
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from homeport.db.dialect import insert_or_keep, insert_or_replace, locked
-from homeport.db.schema import EPOCH, MICROSECOND, audit_record, audit_stream, journal_position
+from homeport.db.schema import (
+    EPOCH,
+    MICROSECOND,
+    audit_record,
+    audit_stream,
+    journal_position,
+    setting,
+)
 from homeport.rules.audit_chain import GENESIS, link_hash, stream_of
+from homeport.rules.audit_events import event_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +123,20 @@ _MOVE_HEAD = (
 )
 
 
+_DISABLED_TYPES, _DISABLED_PULLS = "disabled_audit_log_event_types", "pull_audit_log_disable"
+_DISABLED = select(setting.c.name, setting.c.value).where(
+    setting.c.name.in_((_DISABLED_TYPES, _DISABLED_PULLS))
+)
+
+
 def add_records(connection: Connection, records: Sequence[AuditRecord]) -> None:
     """Append the records, each to the chain of its stream.
 
-    To be called last in a transaction: on PostgreSQL the streams stay locked until it ends, in the order of
-    their numbers. Goes to the driver with ready rows: busy servers bring tens of thousands of pulls a second.
+    Those of events that administrators disabled are left out. To be called last in a transaction: on
+    PostgreSQL the streams stay locked until it ends, in the order of their numbers. Goes to the driver with
+    ready rows: busy servers bring tens of thousands of pulls a second.
     """
+    records = _enabled(connection, records)
     if not records:
         return
     by_stream: dict[int, list[AuditRecord]] = {}
@@ -140,6 +157,20 @@ def add_records(connection: Connection, records: Sequence[AuditRecord]) -> None:
     if compiled.positiontup != list(_COLUMNS):
         raise AssertionError(compiled.positiontup)
     connection.exec_driver_sql(compiled.string, rows)
+
+
+def _enabled(connection: Connection, records: Sequence[AuditRecord]) -> Sequence[AuditRecord]:
+    stored = {row[0]: row[1] for row in connection.execute(_DISABLED)} if records else {}
+    if not stored:
+        return records
+    disabled = set(json.loads(stored.get(_DISABLED_TYPES) or '""').split(","))
+    if json.loads(stored.get(_DISABLED_PULLS) or "false"):
+        disabled.add("pull_artifact")
+    return [
+        record
+        for record in records
+        if record.outcome != "success" or event_of(record.operation).name not in disabled
+    ]
 
 
 def record_values(record: AuditRecord) -> tuple[str | int | None, ...]:

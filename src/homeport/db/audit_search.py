@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Integer,
     Select,
     and_,
     bindparam,
@@ -86,7 +87,8 @@ def is_covered(wanted: AuditFilter, lane: Lane) -> bool:
 
 def count_lane(connection: Connection, wanted: AuditFilter, lane: Lane, limit: int) -> int:
     """Return how many records the lane has, at most the limit."""
-    within = select(literal_column("1")).where(_on_lane(wanted, lane)).limit(limit).subquery()
+    marks = select(literal_column("1", Integer)).select_from(audit_record).where(_on_lane(wanted, lane))
+    within = marks.limit(limit).subquery()
     return connection.execute(select(func.count()).select_from(within)).scalar_one()
 
 

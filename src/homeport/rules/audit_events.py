@@ -33,6 +33,11 @@ class Event:
     operation: str
     resource_type: str
 
+    @property
+    def name(self) -> str:
+        """The event's name, such as `create_artifact`."""
+        return f"{self.operation}_{self.resource_type}"
+
 
 _OWN_NAMES = {
     "push": Event("create", "artifact"),
@@ -67,7 +72,7 @@ def operations_of(
     for operation in known:
         event = event_of(operation)
         is_named = wanted_verbs is None or not wanted_verbs.isdisjoint(
-            {operation, event.operation, f"{event.operation}_{event.resource_type}"}
+            {operation, event.operation, event.name}
         )
         if is_named and (wanted_things is None or event.resource_type in wanted_things):
             found.append(operation)

@@ -89,6 +89,7 @@ async def check(database: Database, wanted: AuditFilter, is_wanted: Callable[[Au
 
 async def test_everything_is_found(filled: Database) -> None:
     await check(filled, AuditFilter(), lambda _: True)
+    assert (await AuditLog(filled).page(AuditFilter(), parse_list_query("", "", 1, 10))).total == COUNT
 
 
 async def test_alternatives_are_merged(filled: Database) -> None:

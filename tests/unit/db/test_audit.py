@@ -15,6 +15,7 @@ from homeport.db.audit import (
 )
 from homeport.db.audit_search import list_records
 from homeport.db.engine import Database
+from homeport.db.settings import StoredSetting, store_settings
 
 pytestmark = pytest.mark.anyio
 
@@ -96,3 +97,21 @@ async def test_journal_is_taken_in_with_its_position(database: Database) -> None
 
     await database.write(forget_journal, "1-2.pulls")
     assert await database.read(journal_offset, "1-2.pulls") == 0
+
+
+async def test_events_that_are_disabled_are_not_recorded(database: Database) -> None:
+    settings = {
+        "disabled_audit_log_event_types": StoredSetting('"create_artifact,login_user"'),
+        "pull_audit_log_disable": StoredSetting("true"),
+    }
+    await database.write(store_settings, settings, NOW)
+    operations = ("push", "pull", "login", "delete")
+    records = [replace(PUSH, operation=operation) for operation in operations]
+    denied = replace(PUSH, operation="login", outcome="failure")
+    await database.write(add_records, [*records, denied])
+
+    found = await database.read(list_records, AuditFilter(), limit=10)
+    assert {(record.operation, record.outcome) for _, record in found} == {
+        ("delete", "success"),
+        ("login", "failure"),
+    }

@@ -131,9 +131,11 @@ class OciLayout:
 
 def write_small_images(directory: Path) -> ImageSet:
     """Write images with the names and the shape of the real ones, of some hundred kilobytes."""
-    base = {"bin/true": b"#!/bin/sh\n", "etc/os-release": b"ID=debian\n", "opt/noise": os.urandom(100_000)}
+    release = b"ID=debian\nVERSION_CODENAME=bookworm\n"
+    base = {"bin/true": b"#!/bin/sh\n", "etc/os-release": release, "opt/noise": os.urandom(100_000)}
     server = {"etc/nginx/nginx.conf": b"events {}\n", "opt/server": os.urandom(50_000)}
-    module = {"etc/nginx/conf.d/company-security.conf": b"server_tokens off;\n"}
+    header = b'add_header X-Company-Security-Module "1.0" always;\n'
+    module = {"etc/nginx/conf.d/company-security.conf": b"server_tokens off; " + header}
     debian, nginx = OciLayout(directory / "debian").create(), OciLayout(directory / "nginx").create()
     debian.add_index(
         "bookworm",

@@ -19,6 +19,7 @@ from homeport.db.artifacts import ArtifactScope
 from homeport.db.audit import AuditRecord
 from homeport.db.engine import Database
 from homeport.db.pulls import count_pulls
+from homeport.db.quotas import read_state, set_hard_bytes
 from homeport.db.repositories import Location, ensure_project, locate
 from homeport.db.schema import (
     EPOCH,
@@ -35,6 +36,7 @@ from homeport.registry.content import SmallContent
 from homeport.registry.push import ManifestPush, Pusher
 from homeport.registry.uploads import Uploads
 from homeport.rules.listing import ListQuery, parse_list_query
+from homeport.rules.quota import QuotaExceededError
 from homeport.rules.visibility import RepositoryScope
 
 pytestmark = pytest.mark.anyio
@@ -231,6 +233,30 @@ async def test_copy_makes_links_and_deletion_leaves_nothing(yard: Yard) -> None:
     assert await yard.database.read(count_rows) == [0, 0, 0, 0]
     with pytest.raises(NotFoundError):
         await yard.repositories.delete(ACTOR, "p/app")
+
+
+async def test_copy_counts_against_the_quota_until_it_is_deleted(yard: Yard) -> None:
+    await yard.push_image("p/app", 1, "v1")
+    source, target = await yard.locate("p/app"), await yard.locate("q/copy")
+    assert target.project_id is not None
+    before = await yard.database.read(count_rows)
+    now = datetime.now(UTC)
+
+    await yard.database.write(set_hard_bytes, target.project_id, 10, now)
+    with pytest.raises(QuotaExceededError):
+        await yard.artifacts.copy(ACTOR, source, "v1", target)
+    assert await yard.database.read(count_rows) == before
+    await yard.database.write(set_hard_bytes, target.project_id, -1, now)
+    await yard.artifacts.copy(ACTOR, source, "v1", target)
+    used = [await yard.database.read(read_state, id_) for id_ in (source.project_id or 0, target.project_id)]
+    await yard.repositories.delete(ACTOR, "q/copy")
+    freed = await yard.database.read(read_state, target.project_id)
+
+    assert used[0] is not None
+    assert used[1] is not None
+    assert freed is not None
+    assert used[0].used_bytes == used[1].used_bytes > 0
+    assert freed.used_bytes == 0
 
 
 async def test_copies_that_cross_each_other_all_end(yard: Yard) -> None:

@@ -1,4 +1,4 @@
-"""A directory of accounts: Debian's OpenLDAP (slapd) as a real process, with TLS from an authority of its own."""
+"""A directory of accounts: Debian's OpenLDAP (slapd) as a process, with TLS from its own authority."""
 
 import shutil
 import subprocess
@@ -134,8 +134,8 @@ class LdapServer:
         self._run("ldapmodify", ldif=ldif)
 
     def delete(self, dn: str) -> None:
-        """Delete an entry."""
-        self._run("ldapdelete", dn)
+        """Delete an entry, itself and not what it refers to."""
+        self._run("ldapdelete", "-M", dn)
 
     def add_user(self, name: str, *, surname: str = "Test", mail: bool = True) -> str:
         """Make a user with PASSWORD and return its distinguished name."""

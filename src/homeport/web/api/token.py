@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from homeport.auth.errors import AuthenticationError, LoginSlowedDownError
+from homeport.auth.errors import AuthenticationError, LoginSlowedDownError, SourceUnavailableError
 from homeport.auth.login_event import RequestFacts
 from homeport.auth.secret import Secret
 from homeport.auth.token_service import TokenAnswer, TokenRequest, TokenService
@@ -236,6 +236,8 @@ def _error_response(error: HomeportError, service: str) -> Response:
         case AuthenticationError():
             status, code = 401, error.code
             headers = {"www-authenticate": f'Basic realm="{service}", charset="UTF-8"'}
+        case SourceUnavailableError():
+            status, code, headers = 503, error.code, {"retry-after": "5"}
         case OciError():
             code, detail = error.code, error.detail
         case DatabaseUnavailableError():

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from tests.api.client import Api
@@ -401,3 +402,57 @@ def test_odd_requests_are_refused_clearly(admin: Api, path: str) -> None:
 )
 def test_odd_bodies_are_refused_clearly(admin: Api, path: str, body: object) -> None:
     assert admin.post(path, body).status in {400, 422}
+
+
+def test_only_administrators_make_projects_when_the_settings_say_so(admin: Api) -> None:
+    user = make_user(admin).api
+    body = {"project_name": unique("project")}
+    setting = "project_creation_restriction"
+    assert admin.put("/configurations", {setting: "adminonly"}).status == 200
+    try:
+        for _ in range(4):
+            assert user.post("/projects", body).status == 403
+        assert admin.post("/projects", {"project_name": unique("project")}).status == 201
+    finally:
+        assert admin.put("/configurations", {setting: "everyone"}).status == 200
+    assert user.post("/projects", body).status == 201
+
+
+def test_auditor_reads_every_project_and_changes_none(admin: Api) -> None:
+    project = make_project(admin)
+    push_image(admin, f"{project.name}/app", fresh(), fresh())
+    auditor = make_user(admin)
+    assert auditor.api.get(project.path).status == 403
+    assert admin.put(f"/users/{auditor.id}/auditor", {"auditor_flag": True}).status == 200
+
+    for path in ("", "/summary", "/members", "/metadatas/"):
+        assert auditor.api.get(f"{project.path}{path}").status == 200, path
+    assert project.name in names_of(auditor.api, f"&name={project.name}")
+    assert auditor.api.get("/quotas").status == 200
+    assert pull_status(auditor.api, f"{project.name}/app") == 403
+    assert push_blob(auditor.api, f"{project.name}/app", fresh()).status == 403
+    assert auditor.api.put(project.path, {"metadata": {"public": "true"}}).status == 403
+    assert auditor.api.delete(project.path).status == 403
+    assert auditor.api.post("/projects", {"project_name": unique("project")}).status == 201
+
+
+def test_project_is_deleted_while_it_is_pushed_into_or_keeps_the_push(admin: Api) -> None:
+    for _ in range(6):
+        project = make_project(admin)
+        member = project.make_member(DEVELOPER).api
+        contents = [fresh(100) for _ in range(4)]
+
+        def push(repository: str, api: Api = member, blobs: list[bytes] = contents) -> list[int]:
+            statuses = [push_blob(api, repository, blob).status for blob in blobs]
+            return [*statuses, push_manifest(api, repository, image_of(*blobs)).status]
+
+        with ThreadPoolExecutor(3) as pool:
+            pushes = [pool.submit(push, f"{project.name}/app-{number}") for number in range(2)]
+            deleted = pool.submit(admin.delete, project.path).result().status
+        statuses = {status for pushed in pushes for status in pushed.result()}
+        if deleted == 200:
+            assert statuses <= {201, 403, 404}
+            assert admin.get(project.path).status == 404
+        else:
+            assert (deleted, statuses) == (412, {201})
+            assert admin.get(project.path).json["repo_count"] == 2

@@ -2,7 +2,7 @@ import asyncio
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, text
 
 from homeport.db.contents import link_blob, unlink_blob
 from homeport.db.engine import Database
@@ -12,8 +12,9 @@ from homeport.db.quotas import add_quota, check_room, list_quotas, read_state, s
 from homeport.db.repositories import ensure_project, ensure_repository
 from homeport.db.schema import project_content, quota
 from homeport.db.settings import StoredSetting, store_settings
+from homeport.db.upgrade import migrate_to, upgrade_database
 from homeport.rules.listing import ListQuery, Order
-from homeport.rules.quota import QuotaExceededError, QuotaState
+from homeport.rules.quota import UNLIMITED, QuotaExceededError, QuotaState
 
 pytestmark = pytest.mark.anyio
 
@@ -199,3 +200,27 @@ async def test_quotas_are_listed_by_what_is_used(database: Database) -> None:
         lambda connection: connection.execute(select(func.count()).select_from(quota)).scalar_one()
     )
     assert count == 3
+
+
+async def test_projects_from_before_there_were_quotas_get_one(database: Database) -> None:
+    await migrate_to(database, "0001")
+
+    def fill(connection: Connection) -> None:
+        for statement in (
+            """INSERT INTO project (id, name, is_public, created_at)
+                VALUES (1, 'a', true, 5), (2, 'b', true, 6)""",
+            """INSERT INTO repository (id, project_id, name, created_at)
+                VALUES (1, 1, 'a/x', 0), (2, 1, 'a/y', 0)""",
+            """INSERT INTO blob (digest, size_bytes, created_at)
+                VALUES ('sha256:1', 10, 0), ('sha256:2', 200, 0)""",
+            """INSERT INTO repository_blob (repository_id, digest, linked_at)
+                VALUES (1, 'sha256:1', 0), (2, 'sha256:1', 0), (2, 'sha256:2', 0)""",
+        ):
+            connection.execute(text(statement))
+
+    await database.write(fill)
+    await upgrade_database(database)
+
+    assert await database.read(used, "a") == 210
+    assert await database.read(used, "b") == 0
+    assert await database.read(read_state, 2) == QuotaState(UNLIMITED, 0)

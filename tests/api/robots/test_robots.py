@@ -328,3 +328,14 @@ def test_two_secrets_overlap_while_one_replaces_the_other(admin: Api) -> None:
     assert new.request("GET", "/v2/").status in REFUSED
     assert newest.request("GET", "/v2/").status == 200
     assert admin.patch(robot.path, {"overlap_hours": 9999}).status in {400, 422}
+
+
+def test_pull_counts_as_a_use_soon_after(admin: Api, project: str) -> None:
+    robot = make_robot(admin, entry(project, PULL), level="project")
+    token = token_of(robot.api, f"repository:{project}/image:pull")[1]
+    signed_in_at = admin.get(robot.path).json["last_used_time"]
+    assert with_token(admin, token, "GET", f"/v2/{project}/image/manifests/latest") == 200
+    deadline = time.monotonic() + 20
+    while admin.get(robot.path).json["last_used_time"] == signed_in_at:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)

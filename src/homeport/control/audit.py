@@ -35,7 +35,7 @@ from homeport.rules.permissions import Principal, may_in_project
 FORMATS = ("jsonl", "csv")
 
 _FIRST_STEP = 1000
-_LONGEST_STEP = 20_000
+_LONGEST_STEP = 5000
 _MAX_SEARCH_S = 10.0
 _MAX_OFFSET = 10_000
 _MAX_SIMPLE_OFFSET = 100_000
@@ -120,7 +120,12 @@ class AuditLog:
         ordered = oldest_first if forwards else newest_first
         merged = list(heapq.merge(*found, key=ordered))
         page = merged[query.offset : query.offset + query.page_size]
-        return AuditPage(page, len(merged))
+        total = 0
+        for lane in lanes:
+            if is_covered(wanted, lane):
+                limit = max(COUNT_LIMIT // len(lanes), 1)
+                total += await self._database.read(count_lane, wanted, lane, limit)
+        return AuditPage(page, max(total, len(merged)))
 
     async def _simple_page(self, wanted: AuditFilter, lane: Lane, query: ListQuery) -> AuditPage:
         size, offset = query.page_size, query.offset
@@ -132,7 +137,7 @@ class AuditLog:
         """Return at least as many of the lane's wanted records as the goal says, if there are so many."""
         rows: list[Row] = []
         position: Position | None = None
-        size = _FIRST_STEP
+        size = min(goal.limit, _LONGEST_STEP) if is_covered(wanted, lane) else _FIRST_STEP
         while len(rows) < goal.limit:
             if self._clock() > end:
                 raise BadRequestError(

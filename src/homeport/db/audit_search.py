@@ -21,6 +21,8 @@ from sqlalchemy import (
     true,
     tuple_,
 )
+from sqlalchemy.sql.elements import UnaryExpression
+from sqlalchemy.sql.operators import custom_op
 
 from homeport.db.audit import FIELDS, AuditFilter, AuditRecord
 from homeport.db.schema import EPOCH, audit_record, project
@@ -31,6 +33,7 @@ COUNT_LIMIT = 10_000
 _LEADING = ("repository", "principal", "project", "operation")
 _ESTIMATE_LIMIT = 20_000
 _MAX_OPERATIONS = 1000
+_PLUS: custom_op[Any] = custom_op("+")
 _ALL = (audit_record.c.id, *(audit_record.c[name] for name in FIELDS))
 
 
@@ -72,7 +75,8 @@ def choose_lanes(connection: Connection, wanted: AuditFilter) -> list[Lane]:
         if name not in allowed:
             continue
         lanes = [Lane(name, value) for value in dict.fromkeys(allowed[name])]
-        cost = sum(count_lane(connection, wanted, lane, _ESTIMATE_LIMIT) for lane in lanes)
+        limit = max(_ESTIMATE_LIMIT // len(lanes), 1)
+        cost = sum(count_lane(connection, wanted, lane, limit) for lane in lanes)
         if best is None or cost < best[0]:
             best = cost, lanes
         if best[0] < _ESTIMATE_LIMIT // 100:
@@ -110,29 +114,16 @@ def scan_lane(
 
     The position is None when the lane has ended.
     """
-    after, limit, forwards = step.after, step.limit, step.forwards
     on_lane = _on_lane(wanted, lane)
-    if after is not None:
-        place = tuple_(audit_record.c.recorded_at, audit_record.c.id)
-        mark = tuple_(_stamp(after.recorded_at), after.record_id)
-        # the first condition is for the index, which compares no pairs on every database
-        bound = (
-            audit_record.c.recorded_at >= after.recorded_at
-            if forwards
-            else audit_record.c.recorded_at <= after.recorded_at
-        )
-        on_lane = and_(on_lane, bound, place > mark if forwards else place < mark)
-    order = _oldest_first if forwards else _newest_first
+    if step.after is not None:
+        on_lane = and_(on_lane, _beyond(step.after, forwards=step.forwards))
+    order = _oldest_first if step.forwards else _newest_first
     last = order(select(audit_record.c.recorded_at, audit_record.c.id).where(on_lane))
-    end = connection.execute(last.limit(1).offset(limit - 1)).first()
-    seen = order(select(*_ALL).where(on_lane)).limit(limit).subquery()
-    statement = select(seen).where(*_others(wanted, lane, seen.c))
-    direction = (
-        (seen.c.recorded_at.asc(), seen.c.id.asc())
-        if forwards
-        else (seen.c.recorded_at.desc(), seen.c.id.desc())
-    )
-    rows = [_row(row) for row in connection.execute(statement.order_by(*direction))]
+    end = connection.execute(last.limit(1).offset(step.limit - 1)).first()
+    statement = select(*_ALL).where(on_lane, *_others(connection, wanted, lane))
+    if end is not None:
+        statement = statement.where(_up_to(Position(end[0], end[1]), forwards=step.forwards))
+    rows = [_row(row) for row in connection.execute(order(statement))]
     return rows, Position(end[0], end[1]) if end is not None else None
 
 
@@ -200,8 +191,30 @@ def _row(row: Any) -> Row:
     return row[0], AuditRecord(*row[1:])
 
 
-def _stamp(moment: datetime) -> ColumnElement[Any]:
-    return literal(moment, audit_record.c.recorded_at.type)
+# The first condition of each is for the index: not every database finds its way along pairs.
+
+
+def _beyond(position: Position, *, forwards: bool) -> ColumnElement[bool]:
+    time, pair, mark = audit_record.c.recorded_at, _pair(), _mark(position)
+    if forwards:
+        return and_(time >= position.recorded_at, pair > mark)
+    return and_(time <= position.recorded_at, pair < mark)
+
+
+def _up_to(position: Position, *, forwards: bool) -> ColumnElement[bool]:
+    time, pair, mark = audit_record.c.recorded_at, _pair(), _mark(position)
+    if forwards:
+        return and_(time <= position.recorded_at, pair <= mark)
+    return and_(time >= position.recorded_at, pair >= mark)
+
+
+def _pair() -> ColumnElement[Any]:
+    return tuple_(audit_record.c.recorded_at, audit_record.c.id)
+
+
+def _mark(position: Position) -> ColumnElement[Any]:
+    time = literal(position.recorded_at, audit_record.c.recorded_at.type)
+    return tuple_(time, literal(position.record_id, audit_record.c.id.type))
 
 
 def _newest_first(statement: Select[Any]) -> Select[Any]:
@@ -226,16 +239,23 @@ def _on_lane(wanted: AuditFilter, lane: Lane) -> ColumnElement[bool]:
     return and_(true(), *conditions)
 
 
-def _others(wanted: AuditFilter, lane: Lane, columns: Any) -> list[ColumnElement[bool]]:
+def _others(connection: Connection, wanted: AuditFilter, lane: Lane) -> list[ColumnElement[bool]]:
+    """Return the conditions that the lane does not answer, in a form that chooses no other index."""
+    is_sqlite = connection.dialect.name == "sqlite"
+
+    def column(name: str) -> ColumnElement[Any]:
+        plain = audit_record.c[name]
+        return UnaryExpression(plain, operator=_PLUS, type_=plain.type) if is_sqlite else plain
+
     conditions: list[ColumnElement[bool]] = [
-        columns[name].in_(values) for name, values in wanted.values().items() if name != lane.column
+        column(name).in_(values) for name, values in wanted.values().items() if name != lane.column
     ]
     if wanted.project_starts and lane.column != "project":
         started = [
-            (columns.project == name) & (columns.recorded_at >= start)
+            (column("project") == name) & (audit_record.c.recorded_at >= start)
             for name, start in wanted.project_starts.items()
         ]
         conditions.append(or_(false(), *started))
     for name, text in wanted.containing.items():
-        conditions.append(columns[name].icontains(text, autoescape=True))
+        conditions.append(audit_record.c[name].icontains(text, autoescape=True))
     return conditions

@@ -487,9 +487,10 @@ audit_record = Table(
     Column("sequence", BigInteger),
     Column("hash", String(64)),
     Index("uq_audit_record_stream_sequence", "stream", "sequence", unique=True),
-    Index("ix_audit_record_project_recorded_at", "project", "recorded_at"),
-    Index("ix_audit_record_repository_recorded_at", "repository", "recorded_at"),
-    Index("ix_audit_record_principal_recorded_at", "principal", "recorded_at"),
+    # the operation so that most filters by two columns need not look at the records
+    Index("ix_audit_record_project_recorded_at", "project", "recorded_at", "operation"),
+    Index("ix_audit_record_repository_recorded_at", "repository", "recorded_at", "operation"),
+    Index("ix_audit_record_principal_recorded_at", "principal", "recorded_at", "operation"),
     Index("ix_audit_record_operation_recorded_at", "operation", "recorded_at"),
 )
 

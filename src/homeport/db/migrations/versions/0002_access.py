@@ -378,8 +378,10 @@ def upgrade() -> None:  # noqa: PLR0915 - one statement per table and column
     op.add_column("audit_record", sa.Column("stream", sa.Integer(), nullable=True))
     op.add_column("audit_record", sa.Column("sequence", sa.BigInteger(), nullable=True))
     op.add_column("audit_record", sa.Column("hash", sa.String(length=64), nullable=True))
-    for name in ("operation", "principal", "project", "repository"):
-        op.create_index(f"ix_audit_record_{name}_recorded_at", "audit_record", [name, "recorded_at"])
+    op.create_index("ix_audit_record_operation_recorded_at", "audit_record", ["operation", "recorded_at"])
+    for name in ("principal", "project", "repository"):
+        columns = [name, "recorded_at", "operation"]
+        op.create_index(f"ix_audit_record_{name}_recorded_at", "audit_record", columns)
     op.create_index("uq_audit_record_stream_sequence", "audit_record", ["stream", "sequence"], unique=True)
     op.add_column("manifest", sa.Column("pulled_at", sa.BigInteger(), nullable=True))
     op.add_column(

@@ -1,6 +1,6 @@
 """Which accounts client certificates stand for, and the records of changes."""
 
-import json
+from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
@@ -80,6 +80,7 @@ def _remove(connection: Connection, actor: Actor, name_id: int) -> None:
     add_records(connection, [_record(actor, change)])
 
 
-def _record(actor: Actor, change: object) -> AuditRecord:
+def _record(actor: Actor, change: Mapping[str, Mapping[str, object]]) -> AuditRecord:
     target = Target(reference="client-certificates")
-    return actor.record("update_configuration", target, detail=json.dumps(change))
+    before, after = change.get("removed"), change.get("added")
+    return actor.record("update_configuration", target, before=before, after=after)

@@ -1,6 +1,5 @@
 """Network lists of the system and of projects, with the records of their changes."""
 
-import json
 from collections.abc import Mapping
 
 from sqlalchemy import Connection
@@ -90,8 +89,12 @@ def _remove(connection: Connection, actor: Actor, project: ProjectFacts | None, 
 
 
 def _record(
-    connection: Connection, actor: Actor, project: ProjectFacts | None, change: Mapping[str, object]
+    connection: Connection,
+    actor: Actor,
+    project: ProjectFacts | None,
+    change: Mapping[str, Mapping[str, object]],
 ) -> None:
     operation = "update_configuration" if project is None else "update_project"
-    target = Target(reference=project.name if project else "network-rules")
-    add_records(connection, [actor.record(operation, target, detail=json.dumps(change))])
+    target = Target(reference="network-rules", project=project.name if project else None)
+    record = actor.record(operation, target, before=change.get("removed"), after=change.get("added"))
+    add_records(connection, [record])

@@ -67,6 +67,6 @@ $(VENV)/.runtime: $(VENV)/bin/python requirements.txt pyproject.toml
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.runtime requirements-test.txt requirements-programs.txt
-	$(PIP) install --require-hashes -r requirements-test.txt
+	$(PIP) install --require-hashes --use-pep517 --no-build-isolation -r requirements-test.txt
 	$(PIP) install --require-hashes --no-deps -r requirements-programs.txt
 	@touch $@

@@ -28,6 +28,8 @@ from homeport.auth.ldap import LdapDirectory
 from homeport.auth.ldap_login import LdapLogin
 from homeport.auth.login_event import LoginEvent, RequestFacts
 from homeport.auth.network import NetworkGuard
+from homeport.auth.oidc_login import OidcLogin
+from homeport.auth.oidc_provider import OidcProvider
 from homeport.auth.password_login import PasswordLogin
 from homeport.auth.passwords import Passwords
 from homeport.auth.refresh_tokens import RefreshTokens
@@ -41,6 +43,7 @@ from homeport.blobs.directory import DirectoryStore
 from homeport.blobs.store import BlobStore
 from homeport.config import Settings
 from homeport.control.browser_login import BrowserLogin
+from homeport.control.oidc import AccountParts, OidcSignIn
 from homeport.db.actor import Actor, Target
 from homeport.db.audit import AuditFilter, AuditRecord
 from homeport.db.engine import Database, open_database
@@ -259,6 +262,12 @@ def build_site(settings: Settings, resources: Resources) -> Site:
         "storage": store.check,
     }
     sessions = Sessions(database, accounts, configuration)
+    browser_login = BrowserLogin(database, login, sessions)
+    oidc = OidcSignIn(
+        AccountParts(database, accounts, passwords, sealer),
+        OidcLogin(configuration, OidcProvider(), sealer),
+        browser_login,
+    )
     services = Services(
         database=database,
         store=store,
@@ -266,7 +275,8 @@ def build_site(settings: Settings, resources: Resources) -> Site:
         sessions=sessions,
         login=login,
         directory=directory,
-        browser_login=BrowserLogin(database, login, sessions),
+        browser_login=browser_login,
+        oidc=oidc,
         forwarding=forwarding,
         network=network,
         recorder=recorder,

@@ -77,10 +77,12 @@ class LoginSlowedDownError(OciError):
 class SourceUnavailableError(OciError):
     """Who keeps the account, a directory or an OpenID provider, cannot be asked now."""
 
-    def __init__(self, account: str) -> None:
+    def __init__(
+        self, account: str, message: str = "the directory that keeps the accounts cannot be asked"
+    ) -> None:
         super().__init__(
             OciErrorCode.UNAVAILABLE,
-            "the directory that keeps the accounts cannot be asked",
+            message,
             hint="try again later; local accounts can sign in",
         )
         self.account = account

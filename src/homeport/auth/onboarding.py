@@ -42,6 +42,13 @@ class OnboardingRefusedError(AuthenticationError):
         super().__init__(reason, account=username, hint="ask an administrator")
 
 
+class NameTakenError(OnboardingRefusedError):
+    """The name belongs to another account."""
+
+    def __init__(self, username: str) -> None:
+        super().__init__("the user name belongs to another account", username)
+
+
 @dataclass(frozen=True, slots=True)
 class ExternalIdentity:
     """A user as its source describes it at a sign-in. `groups` is None when it said nothing of them."""
@@ -90,7 +97,7 @@ def check_onboarding_name(connection: Connection, username: str) -> None:
     if username.lower() in _RESERVED or username.startswith(read_robot_prefix(connection)):
         raise OnboardingRefusedError("the user name is reserved", username)
     if has_local_name(connection, username) or find_user_by_name(connection, username) is not None:
-        raise OnboardingRefusedError("the user name belongs to another account", username)
+        raise NameTakenError(username)
 
 
 def _find_known(connection: Connection, identity: ExternalIdentity) -> ExternalUser | None:
@@ -113,7 +120,7 @@ def _make(connection: Connection, wanted: ExternalUser, actor: Actor, now: datet
     password_hash = f"{wanted.source}${secrets.token_hex(16)}"
     user_id = insert_external_user(connection, wanted, password_hash, now)
     if user_id is None:
-        raise OnboardingRefusedError("the user name belongs to another account", wanted.username)
+        raise NameTakenError(wanted.username)
     after = {"source": wanted.source, "external_id": wanted.external_id, "admin": wanted.is_admin_in_source}
     target = Target(reference=wanted.username)
     add_records(connection, [actor.record("create_user", target, detail=wanted.source, after=after)])

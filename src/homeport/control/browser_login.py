@@ -77,6 +77,10 @@ class BrowserLogin:
         await self._record(actor, "login_user", "success", source)
         return OpenedSession(Secret(cookie), csrf_token)
 
+    async def record_failure(self, actor: Actor, error: OciError) -> None:
+        """Record a sign-in that failed elsewhere, once a minute for a name and an address."""
+        await self._record_seldom(actor, "failure", error)
+
     async def sign_out(self, actor: Actor, cookie: str) -> None:
         """End the session of the cookie, if it has one; `actor` is whose it is."""
         if await self._sessions.close(cookie):

@@ -28,6 +28,7 @@ _MODULES: tuple[str, ...] = (
     "users",
     "usergroups",
     "ldap",
+    "oidc",
     "configurations",
     "systeminfo",
     "robots",
@@ -37,7 +38,7 @@ _MODULES: tuple[str, ...] = (
 )
 
 # modules whose paths are complete, beside the API
-_ROOT_MODULES: tuple[str, ...] = ("session",)
+_ROOT_MODULES: tuple[str, ...] = ("session", "oidc_session")
 
 _PARAMETER = re.compile(r"\{[^}]*\}")
 

@@ -14,6 +14,7 @@ from homeport.auth.sessions import Sessions
 from homeport.auth.signing_keys import SigningKeys
 from homeport.blobs.store import BlobStore
 from homeport.control.browser_login import BrowserLogin
+from homeport.control.oidc import OidcSignIn
 from homeport.db.engine import Database
 from homeport.registry.delete import Deleter
 from homeport.registry.pull import Puller
@@ -44,6 +45,7 @@ class Services:
     login: PasswordLogin
     directory: LdapDirectory
     browser_login: BrowserLogin
+    oidc: OidcSignIn
     forwarding: Forwarding
     network: NetworkGuard
     recorder: Recorder

@@ -20,7 +20,7 @@ _FORM_TYPE = "application/x-www-form-urlencoded"
 @router.post("/c/login")
 async def sign_in(request: Request, response: Response, services: ServicesParameter) -> None:
     """Begin a session for the `principal` and `password` of a form; the cookie `sid` carries it."""
-    _refuse_other_sites(request, services)
+    refuse_other_sites(request, services)
     form = await _read_form(request)
     address = services.forwarding.client_address(request.scope, dict(request.scope["headers"]))
     actor = services.callers.actor(request, form.get("principal", ""), "", address)
@@ -37,7 +37,7 @@ async def sign_out(
     request: Request, response: Response, caller: CallerParameter, services: ServicesParameter
 ) -> None:
     """End the browser's session; may be repeated. A POST must carry the session's CSRF token."""
-    _refuse_other_sites(request, services)
+    refuse_other_sites(request, services)
     cookie = request.cookies.get(SESSION_COOKIE)
     if cookie:
         await services.browser_login.sign_out(caller.actor, cookie)
@@ -58,7 +58,7 @@ def set_session_cookie(request: Request, response: Response, services: Services,
     response.headers["cache-control"] = "no-store"
 
 
-def _refuse_other_sites(request: Request, services: Services) -> None:
+def refuse_other_sites(request: Request, services: Services) -> None:
     """Raise ForbiddenError for what another site makes a browser send: it would sign the user in or out."""
     if request.headers.get("sec-fetch-site") == "cross-site":
         raise ForbiddenError("requests of other sites are not accepted here")

@@ -41,6 +41,8 @@ class Issuer:
                 else:
                     self.send_error(404)
 
+            do_POST = do_GET  # noqa: N815 - as http.server calls it
+
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
 

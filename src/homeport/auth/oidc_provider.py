@@ -1,6 +1,7 @@
 """Talks to an OpenID provider: discovery, keys, tokens for a code, user information; all within bounds."""
 
 import asyncio
+import base64
 import ipaddress
 import socket
 import ssl
@@ -117,8 +118,8 @@ class OidcProvider:
         secret = settings.client_secret.reveal()
         if secret and discovery.takes_basic:
             # RFC 6749, section 2.3.1: each is encoded before they are joined
-            login = aiohttp.BasicAuth(quote_plus(settings.client_id), quote_plus(secret))
-            headers["authorization"] = login.encode()
+            login = f"{quote_plus(settings.client_id)}:{quote_plus(secret)}"
+            headers["authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
         else:
             form["client_id"] = settings.client_id
             if secret:
@@ -172,11 +173,12 @@ def _url(endpoint: OidcEndpoint, document: Mapping[str, Any], name: str) -> str:
     url = document.get(name)
     if not isinstance(url, str) or not 0 < len(url) <= _MAX_URL_LENGTH or not url.isprintable():
         raise ProviderError(f"the discovery document has no {name} that can be used")
-    _check_url(endpoint, url)
+    check_provider_url(endpoint, url)
     return url
 
 
-def _check_url(endpoint: OidcEndpoint, url: str) -> None:
+def check_provider_url(endpoint: OidcEndpoint, url: str) -> None:
+    """Raise ProviderError unless the URL may be asked, or sent to a browser, for this provider."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -209,7 +211,7 @@ async def _fetch(
     headers: Mapping[str, str] | None = None,
     form: Mapping[str, str] | None = None,
 ) -> Mapping[str, Any]:
-    _check_url(endpoint, url)
+    check_provider_url(endpoint, url)
     connector = aiohttp.TCPConnector(
         resolver=_GuardedResolver(), ssl=_tls(endpoint), force_close=True, use_dns_cache=False
     )

@@ -1,5 +1,5 @@
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -149,14 +149,14 @@ def broken(handler: BaseHTTPRequestHandler) -> None:
 async def test_answer_that_cannot_be_used_is_refused(issuer: Issuer, path: str, reply: Any) -> None:
     issuer.replies[path] = reply
     provider, endpoint = OidcProvider(), OidcEndpoint(issuer.url)
-    asked = {
+    questions: dict[str, Callable[[], Awaitable[object]]] = {
         DISCOVERY: lambda: provider.discover(endpoint),
         "/token": lambda: provider.exchange(settings(issuer), EXCHANGE),
         "/userinfo": lambda: provider.read_userinfo(endpoint, Secret("a")),
-    }[path]
+    }
 
     with pytest.raises(ProviderError):
-        await asked()
+        await questions[path]()
 
     assert "/elsewhere" not in issuer.asked
 

@@ -152,7 +152,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     both = directory / "both.crt"
     both.write_bytes(clients.path.read_bytes() + strangers.path.read_bytes())
     configuration = directory / "nginx.conf"
-    places: dict[str, object] = {"certificate": certificate, "key": key, "authority": both, "upstream": server.url}
+    places: dict[str, object] = {
+        "certificate": certificate,
+        "key": key,
+        "authority": both,
+        "upstream": server.url,
+    }
     configuration.write_text(NGINX.format(directory=directory, port=port, **places))
     command: list[str | Path] = [require_program("nginx"), "-c", configuration, "-p", directory]
     proxy = Daemon(command, directory / "nginx.log", clean_environment(directory))

@@ -159,7 +159,7 @@ async def test_discovery_of_another_issuer_is_refused(issuer: Issuer) -> None:
 async def test_private_issuer_is_never_connected_to(issuer: Issuer, host: str) -> None:
     url = issuer.url.replace("http://127.0.0.1", f"https://{host}")
     for settings in (PUBLIC_ONLY, IssuerSettings((ip_network("10.0.0.0/8"),), allows_http=True)):
-        with pytest.raises(IssuerUnusableError, match="private|allowed|canonical"):
+        with pytest.raises(IssuerUnusableError, match=r"private|allowed|canonical"):
             await fetch_keys(url, settings)
     assert issuer.asked == []
 

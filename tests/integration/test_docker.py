@@ -47,9 +47,9 @@ def docker(
     if registry.url not in started:
         if registry.tls:
             running.enter_context(Ipv6Forwarder(registry.host))
-        started[registry.url] = DockerDaemon(containerd, registry)
-        running.callback(started[registry.url].stop)
-        started[registry.url].start()
+        daemon = DockerDaemon(containerd, registry)
+        running.callback(daemon.stop)
+        started[registry.url] = daemon.start()
     daemon = started[registry.url]
     daemon.trust_authority()
     daemon.remove_images()

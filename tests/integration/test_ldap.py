@@ -374,6 +374,19 @@ def test_search_and_import_make_accounts_beforehand(admin: Api, directory: LdapS
     assert current(admin.as_user(name, PASSWORD))["user_id"] == listed[0]["user_id"]
 
 
+def test_user_of_the_directory_becomes_a_member_before_signing_in(
+    admin: Api, directory: LdapServer, name: str
+) -> None:
+    directory.add_user(name)
+    assert admin.post("/projects", {"project_name": f"p{name}"}).status == 201
+
+    for member, status in ((name, 201), ("nobody-here", 404), ("*", 404)):
+        body = {"role_id": 2, "member_user": {"username": member}}
+        assert admin.post(f"/projects/p{name}/members", body).status == status
+
+    assert admin.as_user(name, PASSWORD).get(f"/projects/p{name}").status == 200
+
+
 def test_groups_are_found_by_part_of_the_name_and_by_dn(admin: Api, directory: LdapServer, name: str) -> None:
     group = directory.add_group(f"{name}-team", [directory.add_user(name)])
     expected = [{"group_name": f"{name}-team", "group_type": 1, "ldap_group_dn": group}]

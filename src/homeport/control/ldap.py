@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import structlog
+
 from homeport.auth.configuration import Configuration, ConfigurationReader
 from homeport.auth.errors import AuthenticationError
 from homeport.auth.ldap import DirectoryError, LdapDirectory, LdapGroup, LdapUser
@@ -16,6 +18,8 @@ from homeport.db.actor import Actor
 from homeport.db.engine import Database
 from homeport.db.users import find_user
 from homeport.rules.configuration import SettingInvalidError, check_setting
+
+log: structlog.stdlib.BoundLogger = structlog.get_logger()
 
 MAX_IMPORTED = 200
 
@@ -99,6 +103,20 @@ class LdapAccounts:
             if problem:
                 failures.append(ImportFailure(uid, problem))
         return failures
+
+    async def ensure_account(self, actor: Actor, username: str) -> None:
+        """Make the account of a user whom so far only the directory knows, if there is such a one.
+
+        Does nothing in other authentication modes, and when the directory cannot be asked.
+        """
+        if not username or (await self._configuration.read()).auth_mode != LDAP_MODE:
+            return
+        if await self._database.read(find_user, username) is not None:
+            return
+        try:
+            await self._import(actor, username)
+        except BadRequestError as error:
+            log.warning("ldap_unavailable", error=str(error))
 
     async def _import(self, actor: Actor, uid: str) -> str:
         found = await self.find_users(uid) if uid else []

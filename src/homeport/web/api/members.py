@@ -6,6 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from homeport.control.errors import BadRequestError
+from homeport.control.ldap import LdapAccounts
 from homeport.control.members import MemberEditor, Members, WantedGroup, WantedRole, WantedUser
 from homeport.db.members import StoredMember
 from homeport.web.api.conventions import (
@@ -87,9 +88,12 @@ async def create_member(
 ) -> Response:
     """Make a user or a group a member."""
     editor = _editor(named, "member:create")
-    member_id = await Members(services.database).add(
-        editor, _entity(body), WantedRole(body.role_id, body.repository_pattern)
-    )
+    entity = _entity(body)
+    if isinstance(entity, WantedUser) and not entity.user_id:
+        directory = LdapAccounts(services.database, services.configuration, services.directory)
+        await directory.ensure_account(editor.actor, entity.username)
+    role = WantedRole(body.role_id, body.repository_pattern)
+    member_id = await Members(services.database).add(editor, entity, role)
     answer = Response(status_code=201)
     set_location(request, answer, member_id)
     return answer

@@ -17,6 +17,7 @@ pytestmark = pytest.mark.anyio
 
 MAX_MEMORY_BYTES = 600 * 1024 * 1024
 DOCTOR_TIMEOUT_S = 300
+LEAST_DONE = 10
 
 
 async def kill_workers(house: House, pause_s: float, chance: random.Random) -> int:
@@ -70,8 +71,7 @@ async def soak(house: House, clients: int, seconds: float, pause_s: float, *opti
     assert doctor.returncode == 0, doctor.stdout
     assert await asyncio.to_thread(house.server.stop) == 0
     await house.check()
-    assert crowd.done["push"] > clients
-    assert crowd.done["pull"] > clients
+    assert min(crowd.done["push"], crowd.done["pull"]) > LEAST_DONE
     assert max(memory) < MAX_MEMORY_BYTES
 
 

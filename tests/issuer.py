@@ -1,10 +1,12 @@
 """A token issuer as GitHub, GitLab and Kubernetes run one: discovery, keys, tokens; and what attackers do."""
 
 import json
+import ssl
 import threading
 import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Self
 
 from joserfc import jwt
@@ -19,10 +21,11 @@ KEYS = "/keys"
 class Issuer:
     """Runs on a free port of 127.0.0.1 until it is closed; counts what it is asked for.
 
-    `replies` replaces what a path answers.
+    `replies` replaces what a path answers. With the paths of a certificate for localhost and its key it
+    speaks TLS.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: tuple[Path, Path] | None = None) -> None:
         self.keys: list[RSAKey | ECKey] = [ECKey.generate_key("P-256", {"kid": "first"})]
         self.replies: dict[str, Reply] = {}
         self.asked: list[str] = []
@@ -49,6 +52,11 @@ class Issuer:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        if tls is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*tls)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self.url = f"https://localhost:{self._server.server_address[1]}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     def __enter__(self) -> Self:

@@ -1,6 +1,7 @@
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from joserfc.jwk import ECKey
 from tests.issuer import DISCOVERY, KEYS, Issuer, send, send_json
 
 from homeport.auth import oidc_provider
+from homeport.auth.authority import ensure_authority, issue_server_certificate
 from homeport.auth.oidc_provider import (
     CodeExchange,
     CodeRefusedError,
@@ -159,6 +161,20 @@ async def test_answer_that_cannot_be_used_is_refused(issuer: Issuer, path: str, 
         await questions[path]()
 
     assert "/elsewhere" not in issuer.asked
+
+
+async def test_certificate_is_checked_against_the_authority(tmp_path: Path) -> None:
+    authority = ensure_authority(tmp_path / "authority")
+    with Issuer(issue_server_certificate(authority, ["localhost"])) as issuer:
+        issuer.replies[DISCOVERY] = lambda handler: send_json(handler, discovery(issuer))
+        ca = (tmp_path / "authority" / "ca.crt").read_text()
+        by_address = issuer.url.replace("localhost", "127.0.0.1")
+
+        assert (await OidcProvider().discover(OidcEndpoint(issuer.url, ca=ca))).issuer == issuer.url
+        assert (await OidcProvider().discover(OidcEndpoint(issuer.url, verifies=False))).issuer == issuer.url
+        for endpoint in (OidcEndpoint(issuer.url), OidcEndpoint(by_address, ca=ca)):
+            with pytest.raises(ProviderError, match="certificate"):
+                await OidcProvider().discover(endpoint)
 
 
 async def test_provider_that_is_slow_is_given_up(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from homeport.db.actor import Actor, Target
 from homeport.db.engine import DatabaseUnavailableError
 from homeport.errors import HomeportError
 from homeport.oci.errors import OciError, OciErrorCode
+from homeport.oci.name import is_repository_name
 from homeport.rules.listing import DEFAULT_PAGE_SIZE, ListQuery, QueryInvalidError, parse_list_query
 from homeport.rules.network import NetworkOperation
 from homeport.rules.permissions import Principal, ProjectFacts, may_in_project, may_in_system
@@ -101,6 +102,7 @@ async def get_caller(request: Request) -> ApiCaller:
     """Return who calls: by the Authorization header, else by the session cookie, else nobody."""
     services = get_services(request)
     principal, actor = await services.callers.identify(request)
+    request.state.actor = actor
     return ApiCaller(principal, actor)
 
 
@@ -202,6 +204,8 @@ async def answer_error(request: Request, error: Exception) -> Response:
     if status >= _SERVER_ERROR and not isinstance(error, NotBuiltError):
         request_id = getattr(request.state, "request_id", "")
         log.error("request_failed", request_id=request_id, error=str(error), kind=type(error).__name__)
+    if isinstance(error, ForbiddenError):
+        await _record_denial(request, error)
     hint = getattr(error, "hint", "")
     message = f"{error}; {hint}" if hint else str(error)
     if status == _SERVER_ERROR:
@@ -210,6 +214,17 @@ async def answer_error(request: Request, error: Exception) -> Response:
     if isinstance(error, LoginSlowedDownError):
         headers["retry-after"] = str(error.retry_after_s)
     return JSONResponse(error_body(code, message), status, headers=headers)
+
+
+async def _record_denial(request: Request, error: ForbiddenError) -> None:
+    actor: Actor | None = getattr(request.state, "actor", None)
+    if actor is None:
+        return
+    named = request.path_params.get("project_name") or request.path_params.get("project_name_or_id")
+    project = named if isinstance(named, str) and is_repository_name(named) else None
+    target = Target(reference=f"{request.method} {request.url.path}", project=project)
+    record = actor.record("denial", target, outcome="denied", detail=str(error))
+    await get_services(request).recorder.record(record)
 
 
 def _classify(error: Exception) -> tuple[int, str]:

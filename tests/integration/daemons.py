@@ -147,7 +147,7 @@ class DockerDaemon:
     def namespace(self) -> list[str]:
         """What stands in front of a command that is to run where the daemon lives."""
         assert self._daemon is not None
-        return ["nsenter", "--target", str(self._daemon.process.pid), "--mount"]
+        return ["nsenter", "--target", str(self._daemon.process.pid), "--mount", "--root"]
 
     def docker(self, *arguments: str | Path, stdin: str = "") -> str:
         """Run `docker` where the daemon lives and return what it printed."""

@@ -11,6 +11,7 @@ from typing import ParamSpec, TypeVar
 import asyncpg
 from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from homeport.db.engine import DatabaseUnavailableError, Statement
@@ -53,13 +54,18 @@ class _ChangeMark:
 
 
 class PostgresqlDatabase:
-    """The Database on PostgreSQL, shared with other processes and machines."""
+    """The Database on PostgreSQL, shared with other processes and machines.
+
+    Reads and writes have connections of their own: writes that wait for one another's rows must not keep
+    pulls waiting.
+    """
 
     def __init__(self, url: URL, state_directory: Path) -> None:
         self._url = url.set(drivername="postgresql+asyncpg")
         self._mark_path = state_directory / "change-mark"
         self._mark: _ChangeMark | None = None
-        self._engine: AsyncEngine | None = None
+        self._readers: AsyncEngine | None = None
+        self._writers: AsyncEngine | None = None
         self._listener: asyncio.Task[None] | None = None
         self._heard = 0
         self._is_listening = False
@@ -67,19 +73,13 @@ class PostgresqlDatabase:
         self._access_seen_at: int | None = None
 
     async def open(self) -> None:
-        """Connect a pool and start to listen for changes."""
-        self._engine = create_async_engine(
-            self._url,
-            pool_size=8,
-            max_overflow=8,
-            pool_pre_ping=True,
-            connect_args={"timeout": _CONNECT_TIMEOUT_S, "command_timeout": _COMMAND_TIMEOUT_S},
-        )
+        """Connect and start to listen for changes."""
+        self._readers, self._writers = self._make_pool(6), self._make_pool(4)
         try:
-            async with self._engine.connect() as connection:
+            async with self._readers.connect() as connection:
                 await connection.execute(text("SELECT 1"))
         except (OSError, DBAPIError, asyncpg.PostgresError, TimeoutError) as error:
-            await self._engine.dispose()
+            await self._dispose()
             raise DatabaseUnavailableError(
                 f"the database at {self._url.host}:{self._url.port or 5432} cannot be reached:"
                 f" {type(error).__name__}",
@@ -89,32 +89,45 @@ class PostgresqlDatabase:
         self._listener = asyncio.create_task(self._listen())
 
     async def close(self) -> None:
-        """Stop listening and close the pool."""
+        """Stop listening and close every connection."""
         if self._listener is not None:
             self._listener.cancel()
             await asyncio.gather(self._listener, return_exceptions=True)
             self._listener = None
-        if self._engine is not None:
-            await self._engine.dispose()
-            self._engine = None
+        await self._dispose()
         if self._mark is not None:
             self._mark.close()
             self._mark = None
 
+    def _make_pool(self, size: int) -> AsyncEngine:
+        return create_async_engine(
+            self._url,
+            pool_size=size,
+            max_overflow=size,
+            pool_pre_ping=True,
+            connect_args={"timeout": _CONNECT_TIMEOUT_S, "command_timeout": _COMMAND_TIMEOUT_S},
+        )
+
+    async def _dispose(self) -> None:
+        for pool in (self._readers, self._writers):
+            if pool is not None:
+                await pool.dispose()
+        self._readers = self._writers = None
+
     async def read(self, statement: Statement[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run the statement on one snapshot (REPEATABLE READ)."""
-        engine = self._opened()
+        engine = _opened(self._readers)
         try:
             async with engine.connect() as connection:
                 await connection.execution_options(isolation_level="REPEATABLE READ")
                 async with connection.begin():
                     return await connection.run_sync(statement, *args, **kwargs)
-        except (OperationalError, InterfaceError, OSError) as error:
+        except (OperationalError, InterfaceError, PoolTimeoutError, OSError) as error:
             raise self._unavailable(error) from error
 
     async def write(self, statement: Statement[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run the statement in a transaction; conflicts between transactions are tried again."""
-        engine = self._opened()
+        engine = _opened(self._writers)
 
         def run(connection: Connection) -> T:
             result = statement(connection, *args, **kwargs)
@@ -131,7 +144,7 @@ class PostgresqlDatabase:
                 if isinstance(error, OperationalError | InterfaceError) or error.connection_invalidated:
                     raise self._unavailable(error) from error
                 raise
-            except OSError as error:
+            except (PoolTimeoutError, OSError) as error:
                 raise self._unavailable(error) from error
             if self._mark is not None:
                 self._mark.touch()
@@ -155,11 +168,6 @@ class PostgresqlDatabase:
             self._access_version = await self.read(_read_access_version)
             self._access_seen_at = version
         return self._access_version
-
-    def _opened(self) -> AsyncEngine:
-        if self._engine is None:
-            raise DatabaseUnavailableError("the database is not open")
-        return self._engine
 
     def _unavailable(self, error: Exception) -> DatabaseUnavailableError:
         return DatabaseUnavailableError(
@@ -196,6 +204,12 @@ async def _close_quietly(connection: asyncpg.Connection) -> None:
         await connection.close(timeout=2)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
         connection.terminate()
+
+
+def _opened(pool: AsyncEngine | None) -> AsyncEngine:
+    if pool is None:
+        raise DatabaseUnavailableError("the database is not open")
+    return pool
 
 
 def _read_access_version(connection: Connection) -> int:

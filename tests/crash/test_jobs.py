@@ -15,6 +15,7 @@ from tests.crash.client import Client, make_image
 from tests.crash.conftest import NewHouse
 from tests.crash.house import House
 from tests.crash.kill_switch import Victim
+from tests.crash.processes import is_there
 from tests.crash.scenarios import HERE
 from tests.crash.world import Key, Kind
 
@@ -46,6 +47,9 @@ async def is_killed(house: House, tag: str, last: int) -> bool:
         assert time.monotonic() < deadline, "the journals are not taken in"
         await asyncio.sleep(0.01)
     house.switch.disarm()
+    while any(map(is_there, workers)):
+        assert time.monotonic() < deadline, "the workers do not end"
+        await asyncio.sleep(0.01)
     return house.switch.has_fired
 
 

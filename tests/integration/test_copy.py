@@ -310,7 +310,7 @@ def test_copy_ends_cleanly_when_it_is_interrupted(
     sent: signal.Signals, copier: Copier, tmp_path: Path
 ) -> None:
     layout = OciLayout(tmp_path / "big").create()
-    layout.add_image("1", "amd64", [{"noise": os.urandom(1_000_000)} for _ in range(300)][:40])
+    layout.add_image("1", "amd64", [{"noise": os.urandom(1_000_000)} for _ in range(250)])
     fifo = tmp_path / "out"
     fifo.mkdir()
     command = [

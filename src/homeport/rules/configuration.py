@@ -140,7 +140,7 @@ def _certificates(value: str) -> str:
         return ""
     try:
         ssl.create_default_context(cadata=value)
-    except (ssl.SSLError, ValueError):
+    except (ssl.SSLError, ValueError, TypeError):  # TypeError: not ASCII
         return "must be certificates in PEM form"
     return ""
 

@@ -51,3 +51,9 @@ def test_value_is_taken_as_it_is_or_refused(name: str, value: object) -> None:
 )
 def test_value_that_teams_use_is_taken(name: str, value: str | int) -> None:
     assert check_setting(name, value, type(value)) == value
+
+
+@pytest.mark.parametrize("value", ["\x80", "no certificate", "-----BEGIN CERTIFICATE-----\n\u4e2d\n"])
+def test_text_that_holds_no_certificate_is_refused(value: str) -> None:
+    with pytest.raises(SettingInvalidError, match="PEM"):
+        check_setting("ldap_ca_certificate", value, str)
